@@ -1,0 +1,11 @@
+//! Forecasts the health of a fleet of servers.
+//!
+//! Keeps a rolling window of each server's metrics, forecasts them with quantiles for the next hours, and
+//! turns forecasts into risk scores and alerts.
+
+pub mod error;
+pub mod forecast;
+pub mod schema;
+pub mod time;
+
+pub use error::{Error, ErrorKind};
