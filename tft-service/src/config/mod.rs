@@ -1,0 +1,220 @@
+//! What an operator can set, and what combinations are refused.
+//!
+//! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
+//! combinations and runs once, when the server starts. Where values come from is in [`args`].
+
+mod api_key;
+pub mod args;
+mod origin;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use api_key::ApiKey;
+pub use origin::{AllowedOrigins, Origin};
+
+/// Everything that an operator can set.
+///
+/// # Defaults
+/// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
+/// checkpoint named `inference_rolling_window.parquet` in the working directory.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// The key that protected routes require; none is development mode.
+    pub api_key: Option<ApiKey>,
+    /// Serve without a key on an address that others can reach.
+    pub insecure_no_auth: bool,
+    /// The browser origins that may call.
+    pub cors_origins: AllowedOrigins,
+    /// The checkpoint of the rolling window.
+    pub persistence_file: PathBuf,
+    /// A model directory; none means the built-in model.
+    pub model_dir: Option<PathBuf>,
+    /// Requests per minute and principal.
+    pub rate_limits: RateLimits,
+    /// Bounds on what a client can hold on to.
+    pub limits: Limits,
+    /// How often the work in the background runs.
+    pub intervals: Intervals,
+}
+
+/// Requests per minute and principal, by class of route.
+///
+/// # Units
+/// Requests per 60 seconds, 1 to [`RateLimits::PER_MINUTE_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// `POST /feed/data`.
+    pub feed: u32,
+    /// `GET /predictions/current`.
+    pub predictions: u32,
+    /// `GET /alerts/active`.
+    pub alerts: u32,
+    /// Failed authentications; a valid key always passes.
+    pub authentication_failures: u32,
+}
+
+/// Bounds on what a client can hold on to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Most bytes of a request's line and headers.
+    pub header_bytes_max: usize,
+    /// Most connections at a time; others wait in the system's queue.
+    pub connections_max: usize,
+    /// From a request's first byte to the end of its headers.
+    pub header_timeout: Duration,
+    /// From the end of a request's headers to the end of its body.
+    pub body_timeout: Duration,
+    /// Between one request and the next on the same connection.
+    pub idle_timeout: Duration,
+    /// Without progress while a reply is written.
+    pub write_stall_timeout: Duration,
+    /// From the signal to stop until open connections are cut.
+    pub drain_timeout: Duration,
+}
+
+/// How often the work in the background runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// Between looks at whether the window's origin has advanced.
+    pub inference: Duration,
+    /// Between checkpoints of a window that has changed.
+    pub checkpoint: Duration,
+}
+
+/// A setting that is refused, and why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// One value is not acceptable.
+    #[error("{key} `{value}` {reason}")]
+    Value {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+        /// The value, or `…` for a secret.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An address that others can reach, and no key.
+    #[error(
+        "TFT_API_KEY is not set and HOST `{host}` is not a loopback address: set a key, or give --insecure-no-auth"
+    )]
+    OpenToOthers {
+        /// The address.
+        host: IpAddr,
+    },
+    /// Any origin would be allowed where that is not safe.
+    #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
+    AnyOrigin,
+}
+
+impl RateLimits {
+    /// Most requests per minute that can be configured; bounds the limiter's memory.
+    pub const PER_MINUTE_MAX: u32 = 100_000;
+}
+
+impl Config {
+    /// Refuses unsafe combinations.
+    ///
+    /// # Errors
+    /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
+    /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
+    /// loopback.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_loopback = self.host.is_loopback();
+        if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
+            return Err(ConfigError::OpenToOthers { host: self.host });
+        }
+        if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
+            return Err(ConfigError::AnyOrigin);
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8000,
+            api_key: None,
+            insecure_no_auth: false,
+            cors_origins: AllowedOrigins::default(),
+            persistence_file: PathBuf::from("inference_rolling_window.parquet"),
+            model_dir: None,
+            rate_limits: RateLimits::default(),
+            limits: Limits::default(),
+            intervals: Intervals::default(),
+        }
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { feed: 60, predictions: 30, alerts: 30, authentication_failures: 30 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 << 20,
+            header_bytes_max: 64 << 10,
+            connections_max: 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            write_stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Self { inference: Duration::from_secs(5), checkpoint: Duration::from_secs(60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Option<ApiKey> {
+        ApiKey::parse("your-secret-key-here").unwrap()
+    }
+
+    #[test]
+    fn a_reachable_address_needs_a_key_or_an_explicit_word() {
+        let mut config = Config { host: IpAddr::V4(Ipv4Addr::UNSPECIFIED), ..Config::default() };
+        insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
+        config.insecure_no_auth = true;
+        assert!(config.check().is_ok());
+        config = Config { api_key: key(), insecure_no_auth: false, ..config };
+        assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn any_origin_is_for_development_only() {
+        let mut config = Config { cors_origins: AllowedOrigins::parse("*").unwrap(), ..Config::default() };
+        assert!(config.check().is_ok());
+        config.api_key = key();
+        assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
+        config = Config {
+            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            insecure_no_auth: true,
+            api_key: None,
+            ..config
+        };
+        assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
+    }
+}

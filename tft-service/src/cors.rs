@@ -1,0 +1,101 @@
+//! Which browser pages may call, and the headers that tell browsers so.
+//!
+//! Owns the decision about an `Origin` header. It is made on the server: a page that is not allowed gets a
+//! refusal, not just a reply that its browser hides.
+
+use std::net::SocketAddr;
+
+use hyper::HeaderMap;
+use hyper::header::{self, HeaderValue};
+
+use crate::config::{AllowedOrigins, Origin};
+
+/// The origins that may call: those configured, and the service's own.
+#[derive(Debug)]
+pub(crate) struct CorsPolicy {
+    allowed: AllowedOrigins,
+    own: Vec<Origin>,
+}
+
+/// What a request's `Origin` header means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OriginCheck {
+    /// There is none: not a cross-origin request of a browser.
+    Absent,
+    /// Its page may call.
+    Allowed(HeaderValue),
+    /// Its page may not call.
+    Refused,
+}
+
+impl CorsPolicy {
+    /// Builds the policy of a service that listens on `address`.
+    pub(crate) fn new(allowed: AllowedOrigins, address: SocketAddr) -> Self {
+        Self { allowed, own: Origin::own(address) }
+    }
+
+    /// Decides about a request.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> OriginCheck {
+        let mut given = headers.get_all(header::ORIGIN).iter();
+        let Some(value) = given.next() else { return OriginCheck::Absent };
+        let origin = value.to_str().ok().and_then(Origin::normalise);
+        let may_call = |origin: &Origin| self.allowed.allows(origin) || self.own.contains(origin);
+        let is_allowed = given.next().is_none() && origin.is_some_and(|origin| may_call(&origin));
+        if is_allowed { OriginCheck::Allowed(value.clone()) } else { OriginCheck::Refused }
+    }
+
+    /// Adds the headers of a reply to a request with this check's result.
+    pub(crate) fn add_headers(&self, check: &OriginCheck, headers: &mut HeaderMap) {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        let OriginCheck::Allowed(origin) = check else { return };
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        if self.allowed.is_any() {
+            // Browsers refuse credentials together with `*`, and so do we.
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        } else {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
+
+    /// Adds the headers that only the reply to a preflight request has.
+    pub(crate) fn add_preflight_headers(headers: &mut HeaderMap) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Content-Type, X-API-Key"),
+        );
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}
+
+const EXPOSED: &str =
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(origins: &[&str]) -> OriginCheck {
+        let policy = CorsPolicy::new(AllowedOrigins::default(), "127.0.0.1:8000".parse().unwrap());
+        let headers = origins.iter().map(|origin| (header::ORIGIN, origin.parse().unwrap())).collect();
+        policy.check(&headers)
+    }
+
+    #[test]
+    fn listed_and_own_origins_pass() {
+        assert_eq!(check(&[]), OriginCheck::Absent);
+        for origin in ["http://localhost:8501", "http://127.0.0.1:8000"] {
+            assert_eq!(check(&[origin]), OriginCheck::Allowed(origin.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for origins in
+            [&["https://evil.com"][..], &["null"], &[""], &["http://localhost:8501", "http://localhost:8501"]]
+        {
+            assert_eq!(check(origins), OriginCheck::Refused, "{origins:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a request is refused, and what the client is told.
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderValue};
+use serde_json::json;
+
+use super::{Reply, json, json_of};
+use crate::limits::{RateLimiter, Verdict};
+
+/// A request that is not carried out.
+///
+/// The message is what the client reads; it says what to change and nothing about the inside.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("Invalid or missing API key. Set TFT_API_KEY environment variable.")]
+    InvalidKey,
+    #[error("CORS origin not allowed")]
+    OriginNotAllowed,
+    #[error("{0}")]
+    NotFound(String),
+    #[error("method not allowed, this path answers to {allow}")]
+    MethodNotAllowed { allow: String },
+    #[error("not acceptable, this path answers with {offered}")]
+    NotAcceptable { offered: &'static str },
+    #[error("the request's body did not arrive within {seconds} s")]
+    BodyTimeout { seconds: u64 },
+    #[error("the request's body is larger than {bytes_max} bytes")]
+    BodyTooLarge { bytes_max: usize },
+    #[error("the request's body must be `Content-Type: application/json` without a content encoding")]
+    UnsupportedMediaType,
+    #[error("no record was accepted")]
+    Unprocessable(Bytes),
+    #[error("rate limit exceeded")]
+    TooManyRequests(Verdict),
+    #[error("the service could not carry out the request")]
+    Internal,
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidKey | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn into_reply(self) -> Reply {
+        let mut reply = match &self {
+            Self::Unprocessable(body) => json(self.status(), body.clone()),
+            Self::TooManyRequests(verdict) => json_of(self.status(), &too_many(verdict)),
+            _ => json_of(self.status(), &json!({ "detail": self.to_string() })),
+        };
+        let headers = reply.headers_mut();
+        match self {
+            Self::TooManyRequests(verdict) => {
+                headers.insert(header::RETRY_AFTER, verdict.retry_after_s().into());
+            }
+            Self::MethodNotAllowed { allow } => {
+                let allow = allow.parse().unwrap_or(HeaderValue::from_static(""));
+                headers.insert(header::ALLOW, allow);
+            }
+            // What is left of the body is not worth reading: the connection ends instead.
+            Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        reply
+    }
+}
+
+fn too_many(verdict: &Verdict) -> serde_json::Value {
+    json!({ "detail": {
+        "error": "Rate limit exceeded",
+        "limit": verdict.limit,
+        "window": format!("{}s", RateLimiter::WINDOW.as_secs()),
+        "retry_after": verdict.retry_after_s(),
+    } })
+}
