@@ -1,11 +1,10 @@
 //! Why a request is refused, and what the client is told.
 
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use serde_json::json;
 
-use super::{Reply, json, json_of};
+use super::{Reply, json_of};
 use crate::limits::{RateLimiter, Verdict};
 
 /// A request that is not carried out.
@@ -29,10 +28,10 @@ pub(crate) enum Refusal {
     BodyTimeout { seconds: u64 },
     #[error("the request's body is larger than {bytes_max} bytes")]
     BodyTooLarge { bytes_max: usize },
+    #[error("{0}")]
+    TooLarge(String),
     #[error("the request's body must be `Content-Type: application/json` without a content encoding")]
     UnsupportedMediaType,
-    #[error("no record was accepted")]
-    Unprocessable(Bytes),
     #[error("rate limit exceeded")]
     TooManyRequests(Verdict),
     #[error("the service could not carry out the request")]
@@ -48,9 +47,8 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -58,7 +56,6 @@ impl Refusal {
 
     pub(crate) fn into_reply(self) -> Reply {
         let mut reply = match &self {
-            Self::Unprocessable(body) => json(self.status(), body.clone()),
             Self::TooManyRequests(verdict) => json_of(self.status(), &too_many(verdict)),
             _ => json_of(self.status(), &json!({ "detail": self.to_string() })),
         };

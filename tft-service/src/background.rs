@@ -1,0 +1,199 @@
+//! The two threads behind the requests: one forecasts, one saves.
+//!
+//! Owns their lives and the pace of forecasting. Inference has a thread of its own so that no request ever
+//! computes a forecast, and any number of readers cost one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tft_core::time::Step;
+use tft_core::window::RollingWindow;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::{ServiceError, in_one_line};
+use crate::persistence::Checkpointer;
+use crate::snapshot::Snapshot;
+use crate::state::ServiceState;
+
+/// The running threads.
+#[derive(Debug)]
+pub(crate) struct Background {
+    is_stopping: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+    inference: JoinHandle<()>,
+    /// Resolves when the inference thread ends.
+    inference_ended: oneshot::Receiver<()>,
+    /// Dropping it stops the checkpoint thread.
+    stop_checkpoints: Sender<()>,
+    checkpoints: JoinHandle<Result<(), ServiceError>>,
+}
+
+/// What the inference thread works with.
+struct Inference {
+    engine: Engine,
+    state: Arc<ServiceState>,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    is_stopping: Arc<AtomicBool>,
+    last: Option<LastRun>,
+    /// Dropped when the thread ends, for whatever reason.
+    _ended: oneshot::Sender<()>,
+}
+
+/// For what, and when, the newest snapshot was made.
+#[derive(Debug, Clone, Copy)]
+struct LastRun {
+    generation: u64,
+    origin: Option<Step>,
+    at: Duration,
+    cost: Duration,
+}
+
+/// The two ends of the channel that wakes the inference thread.
+pub(crate) type WakeChannel = (SyncSender<()>, Receiver<()>);
+
+/// Builds the channel; it holds one message, because being woken once is enough.
+pub(crate) fn wake_channel() -> WakeChannel {
+    mpsc::sync_channel(1)
+}
+
+impl Background {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// [`ServiceError::Thread`] if the operating system refuses one.
+    pub(crate) fn start(
+        config: &Config,
+        engine: Engine,
+        state: &Arc<ServiceState>,
+        clock: &Arc<dyn Clock>,
+        (wake, woken): WakeChannel,
+    ) -> Result<Self, ServiceError> {
+        let (ended, inference_ended) = oneshot::channel();
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let inference = Inference {
+            engine,
+            state: Arc::clone(state),
+            clock: Arc::clone(clock),
+            interval: config.intervals.inference,
+            is_stopping: Arc::clone(&is_stopping),
+            last: None,
+            _ended: ended,
+        };
+        let inference = spawn("inference", move || inference.run(&woken))?;
+        let checkpointer = Checkpointer::new(config.persistence_file.clone(), state.clone(), clock.clone());
+        let (stop_checkpoints, stopped) = mpsc::channel();
+        let interval = config.intervals.checkpoint;
+        let checkpoints = spawn("checkpoints", move || checkpointer.run(&stopped, interval))?;
+        Ok(Self { is_stopping, wake, inference, inference_ended, stop_checkpoints, checkpoints })
+    }
+
+    /// Resolves if the inference thread ends before it is told to.
+    pub(crate) async fn inference_ended(&mut self) {
+        // The sender never sends: an error says that it was dropped.
+        let _ = (&mut self.inference_ended).await;
+    }
+
+    /// Stops both threads and saves the window; waits for a forecast that is being made.
+    ///
+    /// # Errors
+    /// That of the last save.
+    pub(crate) fn stop(self) -> Result<(), ServiceError> {
+        self.is_stopping.store(true, Ordering::Release);
+        let _ = self.wake.try_send(());
+        drop(self.stop_checkpoints);
+        let saved = self.checkpoints.join();
+        let inferred = self.inference.join();
+        match (saved, inferred) {
+            (Ok(saved), Ok(())) => saved,
+            _ => Err(ServiceError::ThreadPanicked),
+        }
+    }
+}
+
+impl Inference {
+    fn run(mut self, woken: &Receiver<()>) {
+        while !self.is_stopping.load(Ordering::Acquire) {
+            self.run_if_due();
+            if woken.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    }
+
+    /// Works on a copy of the window, so that feeds do not wait for a forecast.
+    fn run_if_due(&mut self) {
+        let started = self.clock.monotonic();
+        let now = self.clock.now();
+        let window = self.state.lock_window();
+        let (generation, origin) = (window.generation(), window.origin(now));
+        if !is_due(self.last, generation, origin, started, self.interval) {
+            return;
+        }
+        let copy: RollingWindow = window.clone();
+        drop(window);
+        match self.engine.assess(&copy, now) {
+            Ok(assessment) => self.state.publish(Snapshot::new(assessment)),
+            Err(error) => tracing::error!(error = in_one_line(&error), "the forecast failed"),
+        }
+        let finished = self.clock.monotonic();
+        let cost = finished.saturating_sub(started);
+        tracing::debug!(servers = copy.server_count(), cost_ms = cost.as_millis() as u64, "assessed the fleet");
+        self.last = Some(LastRun { generation, origin, at: finished, cost });
+    }
+}
+
+/// Returns whether a new snapshot is worth its cost.
+///
+/// At once when the origin has moved; for late data and new servers after the interval, and never for more
+/// than a third of the time; otherwise every minute, because alerts also depend on the time of day.
+fn is_due(
+    last: Option<LastRun>,
+    generation: u64,
+    origin: Option<Step>,
+    now: Duration,
+    interval: Duration,
+) -> bool {
+    const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+    let Some(last) = last else { return true };
+    let since = now.saturating_sub(last.at);
+    let has_rested = since >= interval.max(last.cost * 2);
+    origin != last.origin || has_rested && (generation != last.generation || since >= AT_LEAST_EVERY)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, ServiceError> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|source| ServiceError::Thread { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_origin_is_forecast_at_once_and_late_data_after_a_rest() {
+        let seconds = Duration::from_secs;
+        let last = |cost| {
+            Some(LastRun { generation: 7, origin: Some(Step(3)), at: seconds(100), cost: seconds(cost) })
+        };
+        let due = |last, generation, origin, now| {
+            is_due(last, generation, Some(Step(origin)), seconds(now), seconds(5))
+        };
+        assert!(due(None, 0, 0, 0));
+        assert!(due(last(1), 8, 4, 100));
+        assert!(!due(last(1), 8, 3, 104));
+        assert!(due(last(1), 8, 3, 105));
+        assert!(!due(last(20), 8, 3, 139));
+        assert!(!due(last(1), 7, 3, 159));
+        assert!(due(last(1), 7, 3, 160));
+    }
+}

@@ -1,0 +1,119 @@
+//! The checkpoint: loading it at start, saving it while the service runs and when it stops.
+//!
+//! Owns when; how is `tft_core::store`. An acknowledged feed that no checkpoint holds yet is lost if the
+//! process is killed or the machine loses power: at most [`Intervals::checkpoint`] of data.
+//!
+//! [`Intervals::checkpoint`]: crate::config::Intervals::checkpoint
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tft_core::schema::Schema;
+use tft_core::store;
+use tft_core::time::Timestamp;
+use tft_core::window::{RollingWindow, WindowConfig};
+
+use crate::clock::Clock;
+use crate::error::{ServiceError, in_one_line};
+use crate::state::ServiceState;
+
+/// Saves the window of a running service.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    path: PathBuf,
+    state: Arc<ServiceState>,
+    clock: Arc<dyn Clock>,
+    saved_generation: Option<u64>,
+}
+
+/// Loads the checkpoint, or starts with an empty window if there is none.
+///
+/// A corrupt checkpoint is moved aside and never deleted.
+///
+/// # Errors
+/// [`ServiceError::Persistence`] if the file cannot be read or no file can be written beside it.
+pub(crate) fn open(
+    path: &Path,
+    schema: &Schema,
+    config: &WindowConfig,
+    now: Timestamp,
+) -> Result<RollingWindow, ServiceError> {
+    check_writable(path).map_err(|source| unusable(path, source))?;
+    let fresh = || RollingWindow::new(schema.clone(), config.clone()).map_err(|source| unusable(path, source));
+    if !path.try_exists().map_err(|source| unusable(path, source))? {
+        tell_fresh_start(path);
+        return fresh();
+    }
+    match store::load(path, schema, config) {
+        Ok((window, _)) => {
+            let (servers, steps) = (window.server_count(), window.step_count());
+            tracing::info!(servers, steps, path = %path.display(), "loaded the checkpoint");
+            Ok(window)
+        }
+        Err(error) if error.is_corrupt() => {
+            let moved = store::quarantine(path, now).map_err(|source| unusable(path, source))?;
+            let (error, moved) = (in_one_line(&error), moved.display());
+            tracing::error!(%error, moved_to = %moved, "the checkpoint is corrupt, starting without it");
+            fresh()
+        }
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+impl Checkpointer {
+    pub(crate) fn new(path: PathBuf, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
+        Self { path, state, clock, saved_generation: None }
+    }
+
+    /// Saves every `interval` until the other end of `stop` is dropped, and once more then.
+    ///
+    /// # Errors
+    /// That of the last save; earlier ones are logged and tried again.
+    pub(crate) fn run(mut self, stop: &Receiver<()>, interval: Duration) -> Result<(), ServiceError> {
+        while stop.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            if let Err(error) = self.save_if_changed() {
+                tracing::error!(error = in_one_line(&error), "the checkpoint could not be saved");
+            }
+        }
+        self.save_if_changed()
+    }
+
+    /// Saves a copy of the window, so that feeds do not wait for the disk.
+    fn save_if_changed(&mut self) -> Result<(), ServiceError> {
+        let window = self.state.lock_window();
+        let generation = Some(window.generation());
+        if generation == self.saved_generation {
+            return Ok(());
+        }
+        let copy = window.clone();
+        drop(window);
+        store::save(&copy, &self.path, self.clock.now()).map_err(|source| unusable(&self.path, source))?;
+        self.saved_generation = generation;
+        tracing::info!(steps = copy.step_count(), path = %self.path.display(), "saved the checkpoint");
+        Ok(())
+    }
+}
+
+fn tell_fresh_start(path: &Path) {
+    if path.with_extension("pkl").exists() {
+        // Reading a pickle runs whatever it says; it stays where it is.
+        tracing::warn!("a legacy pickle file lies beside PERSISTENCE_FILE and is not read");
+    }
+    tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
+}
+
+/// Finds out at start, rather than at the first checkpoint, that nothing can be saved.
+fn check_writable(path: &Path) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let probe = path.with_file_name(format!(".{name}.probe-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    std::fs::remove_file(&probe)
+}
+
+fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {
+    ServiceError::Persistence { path: path.to_owned(), source: source.into() }
+}

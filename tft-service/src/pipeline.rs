@@ -1,0 +1,167 @@
+//! What happens to a request, in order: preflight, route, key, origin, quota, handler.
+//!
+//! Owns the order and what is logged about refusals; each check lives in its own module. Every reply leaves
+//! through [`Pipeline::finish`], so that refusals carry the same headers as answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::auth::{KeySet, Principal};
+use crate::clock::Clock;
+use crate::config::{Config, Limits};
+use crate::cors::{CorsPolicy, OriginCheck};
+use crate::http::{Refusal, Reply, add_quota_headers, add_security_headers};
+use crate::limits::{Bucket, RateLimiter, Verdict};
+use crate::routes::{Route, allowed_methods};
+use crate::state::ServiceState;
+
+/// Everything that answering a request needs.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    keys: KeySet,
+    cors: CorsPolicy,
+    limiter: RateLimiter,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    state: Arc<ServiceState>,
+    request_count: AtomicU64,
+}
+
+/// What the rest of the way needs to know of a request.
+struct Call {
+    id: u64,
+    peer: SocketAddr,
+    method: Method,
+    path: String,
+    origin: OriginCheck,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        config: &Config,
+        address: SocketAddr,
+        clock: Arc<dyn Clock>,
+        state: Arc<ServiceState>,
+    ) -> Self {
+        Self {
+            keys: KeySet::new(config.api_key.as_slice()),
+            cors: CorsPolicy::new(config.cors_origins.clone(), address),
+            limiter: RateLimiter::new(config.rate_limits),
+            limits: config.limits,
+            clock,
+            state,
+            request_count: AtomicU64::new(0),
+        }
+    }
+
+    /// Answers one request; whatever is wrong with it is in the reply.
+    pub(crate) async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+        let call = Call {
+            id: self.request_count.fetch_add(1, Ordering::Relaxed) + 1,
+            peer,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            origin: self.cors.check(request.headers()),
+        };
+        let mut quota = None;
+        let answered = if call.method == Method::OPTIONS {
+            preflight(&call, &request)
+        } else {
+            self.carry_out(&call, request, &mut quota).await
+        };
+        let reply = answered.unwrap_or_else(|refusal| {
+            call.log(&refusal);
+            refusal.into_reply()
+        });
+        self.finish(&call, quota, reply)
+    }
+
+    async fn carry_out(
+        &self,
+        call: &Call,
+        request: Request<Incoming>,
+        quota: &mut Option<Verdict>,
+    ) -> Result<Reply, Refusal> {
+        let route = Route::find(&call.method, &call.path)?;
+        if !route.is_open {
+            let principal = self.admit(call, &request)?;
+            *quota = self.count(Bucket::Route(route.class), principal);
+            refuse_over_limit(*quota)?;
+        }
+        route.answer(&self.state, &self.limits, request).await
+    }
+
+    /// Checks key and origin. Failed attempts are limited by address; a valid key passes in any case.
+    fn admit(&self, call: &Call, request: &Request<Incoming>) -> Result<Principal, Refusal> {
+        let Ok(principal) = self.keys.authenticate(request.headers(), call.peer.ip()) else {
+            let address = Principal::of_address(call.peer.ip());
+            refuse_over_limit(self.count(Bucket::AuthenticationFailures, address))?;
+            return Err(Refusal::InvalidKey);
+        };
+        if call.origin == OriginCheck::Refused {
+            return Err(Refusal::OriginNotAllowed);
+        }
+        Ok(principal)
+    }
+
+    fn count(&self, bucket: Bucket, principal: Principal) -> Option<Verdict> {
+        self.limiter.count(bucket, principal, self.clock.monotonic())
+    }
+
+    fn finish(&self, call: &Call, quota: Option<Verdict>, mut reply: Reply) -> Reply {
+        let headers = reply.headers_mut();
+        add_security_headers(headers);
+        self.cors.add_headers(&call.origin, headers);
+        if let Some(verdict) = quota {
+            add_quota_headers(headers, &verdict, self.clock.now().as_millis() / 1000);
+        }
+        headers.insert(HeaderName::from_static("x-request-id"), call.id.into());
+        tracing::debug!(
+            request_id = call.id, client = %call.peer.ip(), method = %call.method, path = call.path,
+            status = reply.status().as_u16(), "answered"
+        );
+        reply
+    }
+}
+
+impl Call {
+    /// Security refusals carry their status in words, which is what operators search their logs for.
+    fn log(&self, refusal: &Refusal) {
+        let reason = match refusal {
+            Refusal::InvalidKey => "403 Forbidden: invalid or missing API key",
+            Refusal::OriginNotAllowed => "403 Forbidden: CORS origin not allowed",
+            Refusal::TooManyRequests(_) => "429 Too Many Requests",
+            _ => return,
+        };
+        let client = self.peer.ip();
+        tracing::warn!(request_id = self.id, %client, method = %self.method, path = self.path, "{reason}");
+    }
+}
+
+fn preflight(call: &Call, request: &Request<Incoming>) -> Result<Reply, Refusal> {
+    let allow = allowed_methods(&call.path)?;
+    if call.origin == OriginCheck::Refused {
+        return Err(Refusal::OriginNotAllowed);
+    }
+    let mut reply = Response::new(Full::new(Bytes::new()));
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    headers.insert(header::ALLOW, allow.parse().unwrap_or(HeaderValue::from_static("")));
+    if request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        CorsPolicy::add_preflight_headers(headers);
+    }
+    Ok(reply)
+}
+
+fn refuse_over_limit(verdict: Option<Verdict>) -> Result<(), Refusal> {
+    match verdict {
+        Some(verdict) if !verdict.is_allowed => Err(Refusal::TooManyRequests(verdict)),
+        _ => Ok(()),
+    }
+}

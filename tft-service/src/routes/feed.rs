@@ -1,0 +1,47 @@
+//! `POST /feed/data`: samples in, and a word about each one refused.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use tft_core::{Error, ErrorKind};
+
+use crate::config::Limits;
+use crate::http::{Refusal, Reply, json_of, read_json_body};
+use crate::state::ServiceState;
+use crate::wire::{FeedReply, IgnoredFeed};
+
+/// # Cancel safety
+/// Once the body is read, its records are taken even if the client goes away.
+pub(super) async fn feed(
+    state: &Arc<ServiceState>,
+    limits: &Limits,
+    request: Request<Incoming>,
+) -> Result<Reply, Refusal> {
+    let body = read_json_body(request, limits).await?;
+    let worker = Arc::clone(state);
+    // Parsing megabytes takes tens of milliseconds; other connections go on meanwhile.
+    let taken = tokio::task::spawn_blocking(move || worker.ingest(&body)).await;
+    let taken = taken.map_err(|_| Refusal::Internal)?.map_err(|error| refusal_of(&error))?;
+    let Some((report, progress)) = taken else {
+        return Ok(json_of(StatusCode::OK, &IgnoredFeed::default()));
+    };
+    let status = if report.accepted > 0 { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(json_of(status, &FeedReply::new(report, &progress)))
+}
+
+/// Tells the client what is wrong with the whole body; single records are in the report.
+fn refusal_of(error: &Error) -> Refusal {
+    let message = || match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    match error.kind() {
+        ErrorKind::Malformed => Refusal::BadRequest(message()),
+        ErrorKind::LimitExceeded => Refusal::TooLarge(message()),
+        _ => {
+            tracing::error!(error = message(), "a feed could not be taken");
+            Refusal::Internal
+        }
+    }
+}

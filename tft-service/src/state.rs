@@ -1,0 +1,175 @@
+//! What requests and the inference thread share: the window and the newest snapshot.
+//!
+//! Owns the locks. The window is locked for as long as a batch takes to add or a copy to make; the snapshot
+//! is immutable, and its lock is held for a change of pointers only, so that readers never wait for a
+//! forecast.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tft_core::schema::Schema;
+use tft_core::time::Step;
+use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWindow};
+
+use crate::clock::Clock;
+use crate::snapshot::Snapshot;
+
+/// The shared state of the service.
+#[derive(Debug)]
+pub(crate) struct ServiceState {
+    schema: Schema,
+    history_steps_needed: usize,
+    clock: Arc<dyn Clock>,
+    window: Mutex<RollingWindow>,
+    warm_up: Mutex<WarmUp>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    has_forecast: AtomicBool,
+    wake: SyncSender<()>,
+}
+
+/// How far the window has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) tick_count: u64,
+    pub(crate) window_size: usize,
+    pub(crate) servers_tracked: usize,
+    pub(crate) warm_up: WarmUp,
+}
+
+/// How many servers have the history that the model needs.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct WarmUp {
+    pub(crate) servers_ready: usize,
+    /// Steps of history that the model needs.
+    pub(crate) needed_steps: usize,
+    /// Steps of history that a server has, at most those needed; the mean over servers.
+    pub(crate) history_steps: f64,
+    /// Set once [`WarmUp::READY_SHARE`] of the servers are ready, and until none is: a new server does not
+    /// take readiness from the fleet.
+    pub(crate) is_complete: bool,
+    seen: Option<Seen>,
+}
+
+/// The state of the window for which readiness was counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Seen {
+    generation: u64,
+    origin: Option<Step>,
+    at: Duration,
+}
+
+impl ServiceState {
+    pub(crate) fn new(
+        window: RollingWindow,
+        history_steps_needed: usize,
+        clock: Arc<dyn Clock>,
+        snapshot: Snapshot,
+        wake: SyncSender<()>,
+    ) -> Self {
+        Self {
+            schema: window.schema().clone(),
+            history_steps_needed,
+            clock,
+            window: Mutex::new(window),
+            warm_up: Mutex::default(),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            has_forecast: AtomicBool::new(false),
+            wake,
+        }
+    }
+
+    /// Takes the records of a feed's body; none if it has none.
+    ///
+    /// # Errors
+    /// The parser's; the window is unchanged then.
+    pub(crate) fn ingest(&self, body: &[u8]) -> Result<Option<(IngestReport, Progress)>, tft_core::Error> {
+        let feed = Feed::from_json(body, &self.schema, &FeedLimits::default())?;
+        if feed.is_empty() {
+            return Ok(None);
+        }
+        let mut window = self.lock_window();
+        let report = window.ingest_feed(feed, self.clock.now())?;
+        let progress = self.progress_of(&window);
+        drop(window);
+        // A full channel means that the thread has been woken already.
+        let _ = self.wake.try_send(());
+        Ok(Some((report, progress)))
+    }
+
+    /// Returns how far the window has come.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress_of(&self.lock_window())
+    }
+
+    /// Returns the newest forecasts and what follows from them.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the snapshot.
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.has_forecast.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the inference thread has ever published.
+    pub(crate) fn has_forecast(&self) -> bool {
+        self.has_forecast.load(Ordering::Acquire)
+    }
+
+    /// Returns the window. A panic while it was locked leaves it valid, if perhaps short of one batch.
+    pub(crate) fn lock_window(&self) -> MutexGuard<'_, RollingWindow> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress_of(&self, window: &RollingWindow) -> Progress {
+        let mut warm_up = self.warm_up.lock().unwrap_or_else(PoisonError::into_inner);
+        warm_up.update(window, self.history_steps_needed, &*self.clock);
+        Progress {
+            tick_count: window.tick_count(),
+            window_size: window.step_count(),
+            servers_tracked: window.server_count(),
+            warm_up: *warm_up,
+        }
+    }
+}
+
+impl WarmUp {
+    /// The share of servers that must be ready for the fleet to count as warmed up.
+    const READY_SHARE: f64 = 0.9;
+
+    /// Counts again where the window has changed. With many servers and the same origin the count may be
+    /// a little old, so that frequent small feeds do not spend their time on it.
+    fn update(&mut self, window: &RollingWindow, needed_steps: usize, clock: &dyn Clock) {
+        let pause = Duration::from_millis(window.server_count() as u64 / 100);
+        let (generation, at) = (window.generation(), clock.monotonic());
+        let origin = window.origin(clock.now());
+        let is_fresh = self.seen.is_some_and(|seen| {
+            let is_recent = at.saturating_sub(seen.at) < pause;
+            seen.origin == origin && (seen.generation == generation || is_recent)
+        });
+        if is_fresh {
+            return;
+        }
+        self.count(window, origin, needed_steps);
+        self.seen = Some(Seen { generation, origin, at });
+    }
+
+    fn count(&mut self, window: &RollingWindow, origin: Option<Step>, needed_steps: usize) {
+        let (mut ready, mut history_steps) = (0, 0);
+        for server in window.servers() {
+            let Some(origin) = origin else { break };
+            let readiness = server.readiness(origin, needed_steps);
+            ready += usize::from(readiness.state == ReadinessState::Ready);
+            history_steps += readiness.history_steps.min(needed_steps);
+        }
+        let tracked = window.server_count();
+        let is_enough = tracked > 0 && ready as f64 >= Self::READY_SHARE * tracked as f64;
+        self.is_complete = ready > 0 && (self.is_complete || is_enough);
+        self.servers_ready = ready;
+        self.needed_steps = needed_steps;
+        self.history_steps = history_steps as f64 / tracked.max(1) as f64;
+    }
+}
