@@ -7,5 +7,7 @@ pub mod error;
 pub mod forecast;
 pub mod schema;
 pub mod time;
+pub mod window;
 
 pub use error::{Error, ErrorKind};
+pub use window::{Feed, FeedLimits, IngestReport, Record, Rejection, RollingWindow, WindowConfig};

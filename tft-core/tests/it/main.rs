@@ -1,0 +1,6 @@
+//! Properties of the library as its users see it, one module each.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod feed;
+mod window_properties;
