@@ -5,7 +5,10 @@
 
 pub mod error;
 pub mod forecast;
+pub mod quality;
 pub mod schema;
 pub mod time;
 
 pub use error::{Error, ErrorKind};
+pub use forecast::fallback_forecast;
+pub use quality::{ForecastScorer, QualitySummary, ScorerConfig};
