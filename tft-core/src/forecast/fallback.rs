@@ -113,12 +113,16 @@ impl<'a> Series<'a> {
     }
 
     /// The mean of the same time of day as `ahead` steps after `origin`, over the days up to `origin`.
+    ///
+    /// The days are the same for every `ahead`: were `s(0)` and `s(h)` means of different days, the
+    /// difference between the days would pass for a deviation. A day that lacks just the step before its
+    /// first one counts, so that a window of whole days uses them all.
     fn usual(&self, origin: usize, ahead: usize) -> Option<f64> {
         let day = self.steps_per_day;
-        let days_back = ahead.div_ceil(day).max(1);
-        let known = (days_back..days_back + PROFILE_DAYS)
-            .map_while(|days| (origin + ahead).checked_sub(days * day))
-            .filter_map(|at| self.value(at));
+        let days = ((origin + 1) / day).min(PROFILE_DAYS);
+        let newest = ahead.div_ceil(day).max(1);
+        let positions = (newest..newest + days).map(|back| (origin + ahead).saturating_sub(back * day));
+        let known = positions.filter_map(|at| self.value(at));
         let (sum, count) = known.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
         (count > 0).then(|| sum / f64::from(count))
     }
