@@ -146,7 +146,9 @@ impl<'a> Series<'a> {
                 errors.push(realised - (then_usual + (value - usual) * decay));
             }
         }
-        errors.iter_mut().for_each(|errors| errors.sort_unstable_by(f64::total_cmp));
+        for errors in &mut errors {
+            errors.sort_unstable_by(f64::total_cmp);
+        }
         errors
     }
 

@@ -33,7 +33,7 @@ pub fn pinball_loss(level: f64, predicted: f64, realised: f64) -> f64 {
 ///
 /// # Shapes
 /// `values` is `[horizon, quantiles]`, levels ascending.
-pub fn crossings(values: ArrayView2<'_, f32>) -> usize {
+pub fn crossings(values: &ArrayView2<'_, f32>) -> usize {
     let crosses = |row: &ndarray::ArrayView1<'_, f32>| row.iter().zip(row.iter().skip(1)).any(|(a, b)| a > b);
     values.rows().into_iter().filter(crosses).count()
 }
@@ -48,6 +48,6 @@ mod tests {
     #[test]
     fn rows_out_of_order_are_counted() {
         let values = array![[1.0_f32, 2.0, 3.0], [1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [1.0, 3.0, 2.0]];
-        assert_eq!(super::crossings(values.view()), 2);
+        assert_eq!(super::crossings(&values.view()), 2);
     }
 }

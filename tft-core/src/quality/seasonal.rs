@@ -80,7 +80,7 @@ mod tests {
     fn the_past_gives_bands_scale_and_changes() {
         let past: Vec<f32> = (0..40).map(|at| (at / 4) as f32).collect();
         let reference = SeasonalNaive::fit(&past, 4).unwrap();
-        assert_eq!(reference.band_offsets, [1.0; 3]);
+        assert!(reference.band_offsets.iter().all(|offset| (offset - 1.0).abs() < 1e-12));
         assert!((reference.mean_absolute_difference - 1.0).abs() < 1e-12);
         assert!((reference.change_share - 9.0 / 39.0).abs() < 1e-12);
         assert!(SeasonalNaive::fit(&past[..4], 4).is_none());
