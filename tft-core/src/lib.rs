@@ -6,9 +6,13 @@
 pub mod error;
 pub mod forecast;
 pub mod quality;
+pub mod risk;
 pub mod schema;
 pub mod time;
 
 pub use error::{Error, ErrorKind};
 pub use forecast::fallback_forecast;
 pub use quality::{ForecastScorer, QualitySummary, ScorerConfig};
+pub use risk::{
+    FleetPolicy, FleetSummary, RiskAssessment, RiskInput, RiskLevel, RiskPolicy, RiskPolicyConfig, WireLevel,
+};
