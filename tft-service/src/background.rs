@@ -144,7 +144,11 @@ impl Inference {
         }
         let finished = self.clock.monotonic();
         let cost = finished.saturating_sub(started);
-        tracing::debug!(servers = copy.server_count(), cost_ms = cost.as_millis() as u64, "assessed the fleet");
+        tracing::debug!(
+            servers = copy.server_count(),
+            cost_ms = cost.as_millis() as u64,
+            "assessed the fleet"
+        );
         self.last = Some(LastRun { generation, origin, at: finished, cost });
     }
 }

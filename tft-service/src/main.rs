@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tft-service` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tft_service::cli::run()
+}

@@ -13,13 +13,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tft_core::schema::Schema;
-use tft_core::store;
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
 use crate::state::ServiceState;
+use crate::stub as store;
 
 /// Saves the window of a running service.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub(crate) fn open(
     now: Timestamp,
 ) -> Result<RollingWindow, ServiceError> {
     check_writable(path).map_err(|source| unusable(path, source))?;
-    let fresh = || RollingWindow::new(schema.clone(), config.clone()).map_err(|source| unusable(path, source));
+    let fresh =
+        || RollingWindow::new(schema.clone(), config.clone()).map_err(|source| unusable(path, source));
     if !path.try_exists().map_err(|source| unusable(path, source))? {
         tell_fresh_start(path);
         return fresh();

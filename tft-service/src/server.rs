@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tft_core::schema::Schema;
 use tft_core::window::RollingWindow;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,7 +47,7 @@ impl Server {
     /// read or written, or the port cannot be bound. A corrupt checkpoint is moved aside and logged instead.
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         config.check()?;
-        let engine = Engine::load(config.model_dir.as_deref())?;
+        let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
         let path = &config.persistence_file;
         let window = persistence::open(path, engine.schema(), &engine.window_config(), clock.now())?;
         Self::with_engine(config, clock, engine, window).await

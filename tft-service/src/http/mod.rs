@@ -31,11 +31,8 @@ pub(crate) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
 }
 
 /// Builds a reply of a value as JSON.
-///
-/// # Panics
-/// Never for the types of this crate: their keys are strings, and numbers that are not finite become null.
 pub(crate) fn json_of(status: StatusCode, value: &impl serde::Serialize) -> Reply {
-    json(status, serde_json::to_vec(value).expect("invariant: wire types have string keys"))
+    json(status, crate::wire::to_json(value))
 }
 
 /// Adds the headers that make browsers careful; every reply has them, refusals too.

@@ -79,7 +79,9 @@ fn parse_metrics(names: &[&str], assessment: &Assessment) -> Result<Vec<usize>, 
 fn parse_horizon(text: &str, steps_max: usize) -> Result<usize, Refusal> {
     let steps = text.parse().ok().filter(|steps| (1..=steps_max).contains(steps));
     let text = shorten(text);
-    steps.ok_or_else(|| Refusal::BadRequest(format!("horizon `{text}` is not a number of steps, 1 to {steps_max}")))
+    steps.ok_or_else(|| {
+        Refusal::BadRequest(format!("horizon `{text}` is not a number of steps, 1 to {steps_max}"))
+    })
 }
 
 /// Reads `0.9` and `p90`.

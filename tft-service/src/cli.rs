@@ -1,0 +1,96 @@
+//! The command line: `serve`, which is the default, and `demo`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::SystemClock;
+use crate::config::args::ServeArgs;
+use crate::error::{ServiceError, in_one_line};
+use crate::server::Server;
+
+/// Forecasts the health of a fleet of servers, over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "tft-service", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Serve forecasts of the metrics that are fed (the default)
+    Serve(ServeArgs),
+}
+
+/// Runs the command that the process's arguments ask for.
+///
+/// Errors are one line on standard error and exit code 1.
+pub fn run() -> ExitCode {
+    start_logging();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve(cli.serve),
+        Some(Command::Serve(args)) => serve(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tft-service: {}", in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: ServeArgs) -> Result<(), ServiceError> {
+    // A key that is not UTF-8 must be refused rather than count as not set.
+    let api_key = std::env::var_os("TFT_API_KEY").map(|key| key.to_string_lossy().into_owned());
+    let config = args.into_config(api_key.as_deref())?;
+    if config.api_key.is_none() {
+        tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
+    }
+    runtime()?.block_on(async {
+        // Before the port is bound, so that no signal is missed once somebody can see the service.
+        let stop = stop_signal()?;
+        let server = Server::bind(config, Arc::new(SystemClock::new())).await?;
+        server.run(stop).await
+    })
+}
+
+fn runtime() -> Result<Runtime, ServiceError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
+    builder.build().map_err(|source| ServiceError::Thread { source })
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, ServiceError> {
+    let listen = |kind| signal(kind).map_err(|source| ServiceError::Thread { source });
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("received SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("received SIGINT"),
+        }
+    })
+}
+
+/// Logs to standard error at the level that `RUST_LOG` asks for, otherwise `info`.
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Feeds that are parsed at the same time; others wait.
+const BLOCKING_THREADS_MAX: usize = 4;
