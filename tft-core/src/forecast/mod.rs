@@ -5,8 +5,6 @@
 
 mod fallback;
 mod quantile;
-mod stub;
-pub use stub::stub_forecast;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 

@@ -56,7 +56,7 @@ impl Refusal {
 
     pub(crate) fn into_reply(self) -> Reply {
         let mut reply = match &self {
-            Self::TooManyRequests(verdict) => json_of(self.status(), &too_many(verdict)),
+            Self::TooManyRequests(verdict) => json_of(self.status(), &TooMany::new(verdict)),
             _ => json_of(self.status(), &json!({ "detail": self.to_string() })),
         };
         let headers = reply.headers_mut();
@@ -78,11 +78,24 @@ impl Refusal {
     }
 }
 
-fn too_many(verdict: &Verdict) -> serde_json::Value {
-    json!({ "detail": {
-        "error": "Rate limit exceeded",
-        "limit": verdict.limit,
-        "window": format!("{}s", RateLimiter::WINDOW.as_secs()),
-        "retry_after": verdict.retry_after_s(),
-    } })
+/// Struct fields keep their order, which a map of JSON values does not.
+#[derive(serde::Serialize)]
+struct TooMany {
+    detail: TooManyDetail,
+}
+
+#[derive(serde::Serialize)]
+struct TooManyDetail {
+    error: &'static str,
+    limit: u32,
+    window: String,
+    retry_after: u64,
+}
+
+impl TooMany {
+    fn new(verdict: &Verdict) -> Self {
+        let window = format!("{}s", RateLimiter::WINDOW.as_secs());
+        let (limit, retry_after) = (verdict.limit, verdict.retry_after_s());
+        Self { detail: TooManyDetail { error: "Rate limit exceeded", limit, window, retry_after } }
+    }
 }

@@ -1,0 +1,15 @@
+//! The service over real sockets.
+//!
+//! One module per property. `harness` starts a server within the test's process, with its own clock and
+//! files; `process` starts the real program.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod client;
+mod feed;
+mod harness;
+mod hostile_input;
+mod process;
+mod replies;
+mod routes;
+mod security;
+mod slow_clients;
