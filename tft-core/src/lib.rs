@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod forecast;
+pub mod model;
 pub mod schema;
 pub mod time;
 
