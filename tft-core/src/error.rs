@@ -22,6 +22,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// A record, row or argument is not acceptable; the sender can mend it.
     InvalidInput,
+    /// Text could not be parsed at all; the sender can mend it.
+    Malformed,
     /// A configuration value is not acceptable; the operator can mend it.
     InvalidConfig,
     /// A model directory is incomplete, inconsistent or not supported.
@@ -49,6 +51,11 @@ impl Error {
     /// Returns whether the caller's data was refused.
     pub fn is_invalid_input(&self) -> bool {
         self.kind == ErrorKind::InvalidInput
+    }
+
+    /// Returns whether the caller's text could not be parsed at all.
+    pub fn is_malformed(&self) -> bool {
+        self.kind == ErrorKind::Malformed
     }
 
     /// Returns whether a model directory was refused.

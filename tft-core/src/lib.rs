@@ -8,5 +8,7 @@ pub mod forecast;
 pub mod model;
 pub mod schema;
 pub mod time;
+pub mod window;
 
 pub use error::{Error, ErrorKind};
+pub use window::{Feed, FeedLimits, IngestReport, Record, Rejection, RollingWindow, WindowConfig};

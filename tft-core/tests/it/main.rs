@@ -1,6 +1,10 @@
-//! Tests of tft-core through its public API, a module per property.
+//! Properties of the library as its users see it, one module each.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod feed;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+mod window_properties;

@@ -1,0 +1,106 @@
+//! The state of one server: its ring and the steps that still take samples.
+
+use super::WindowConfig;
+use super::fault::Reason;
+use super::open_step::{OpenStep, Placement, Sample};
+use super::ring::{Mark, Ring};
+use crate::schema::{Aggregation, Profile, ServerName};
+use crate::time::{Step, Timestamp};
+
+/// The state of one server; it has at least one sample.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) name: ServerName,
+    pub(super) profile: Profile,
+    pub(super) samples_accepted: u64,
+    ring: Ring,
+    /// The samples of step `k` are at `k mod (grace_steps + 1)`: no two steps that take samples collide.
+    open_steps: Box<[OpenStep]>,
+}
+
+/// What every server of a window needs to know to take a sample.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) config: WindowConfig,
+    /// One per metric.
+    pub(super) aggregations: Box<[Aggregation]>,
+}
+
+impl Server {
+    /// Makes room for a server whose first sample lies in `first`.
+    pub(super) fn new(name: ServerName, profile: Profile, rules: &Rules, first: Step) -> Self {
+        let metrics = rules.aggregations.len();
+        let open_step = OpenStep::new(metrics, first);
+        Self {
+            name,
+            profile,
+            samples_accepted: 0,
+            ring: Ring::new(metrics, rules.config.steps_per_server, first),
+            open_steps: vec![open_step; rules.config.grace_steps + 1].into_boxed_slice(),
+        }
+    }
+
+    /// Takes a sample into its step.
+    pub(super) fn add(&mut self, sample: Sample<'_>, rules: &Rules) -> Result<Placement, Reason> {
+        let step = rules.config.step.step_at(sample.at);
+        let oldest = self.oldest_open(rules);
+        if step < oldest {
+            return Err(Reason::Late { oldest: rules.config.step.start_of(oldest) });
+        }
+        if step > self.ring.newest() {
+            self.ring.advance_to(step);
+        }
+        let max = rules.config.samples_per_step_max;
+        let (open_step, ring) = self.open_step(step);
+        let placement = open_step.add(sample, max, &rules.aggregations, ring);
+        match placement {
+            Placement::Full => return Err(Reason::StepFull { max }),
+            Placement::Appended | Placement::Inserted => self.samples_accepted += 1,
+            Placement::Completed | Placement::Replaced => {}
+        }
+        Ok(placement)
+    }
+
+    pub(super) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Returns the oldest step that still takes samples.
+    pub(super) fn oldest_open(&self, rules: &Rules) -> Step {
+        self.ring.newest().plus(-(rules.config.grace_steps as i64))
+    }
+
+    /// Returns the samples of a step that still takes more.
+    pub(super) fn open_samples(&self, step: Step) -> impl Iterator<Item = Sample<'_>> {
+        let open_step = &self.open_steps[self.open_index(step)];
+        let holds_step = open_step.step() == step;
+        open_step.samples().take_while(move |_| holds_step)
+    }
+
+    /// Returns the closed steps that have samples, in time order.
+    pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
+        let steps = self.ring.oldest().0..self.oldest_open(rules).0;
+        steps.map(Step).filter(|&step| self.ring.mark_at(step) != Mark::EMPTY)
+    }
+
+    pub(super) fn last_sample_at(&self) -> Option<Timestamp> {
+        self.open_steps[self.open_index(self.ring.newest())].last_at()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let open_steps = self.open_steps.iter().map(OpenStep::memory_bytes).sum::<usize>();
+        size_of::<Self>() + self.ring.memory_bytes() + size_of_val(&*self.open_steps) + open_steps
+    }
+
+    fn open_step(&mut self, step: Step) -> (&mut OpenStep, &mut Ring) {
+        let open_step = &mut self.open_steps[self.open_index(step)];
+        if open_step.step() != step {
+            open_step.reuse_for(step);
+        }
+        (open_step, &mut self.ring)
+    }
+
+    fn open_index(&self, step: Step) -> usize {
+        step.0.rem_euclid(self.open_steps.len() as i64) as usize
+    }
+}
