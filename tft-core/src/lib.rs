@@ -6,9 +6,16 @@
 pub mod error;
 pub mod forecast;
 pub mod model;
+pub mod quality;
+pub mod risk;
 pub mod schema;
 pub mod time;
 pub mod window;
 
 pub use error::{Error, ErrorKind};
+pub use forecast::fallback_forecast;
+pub use quality::{ForecastScorer, QualitySummary, ScorerConfig};
+pub use risk::{
+    FleetPolicy, FleetSummary, RiskAssessment, RiskInput, RiskLevel, RiskPolicy, RiskPolicyConfig, WireLevel,
+};
 pub use window::{Feed, FeedLimits, IngestReport, Record, Rejection, RollingWindow, WindowConfig};

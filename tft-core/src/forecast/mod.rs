@@ -3,10 +3,13 @@
 //! Owns the [`Forecast`] itself, the statistical [fallback](fallback_forecast) and the [`Forecaster`] that
 //! asks the model where it can and the fallback where it cannot. Every reply says which method made it.
 
+mod fallback;
 mod quantile;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
+pub use fallback::fallback_forecast;
+pub(crate) use fallback::sample_quantile;
 pub use quantile::{Quantile, QuantileLevels};
 
 use crate::schema::{Profile, ServerName};
