@@ -13,7 +13,10 @@ pub mod time;
 pub mod window;
 
 pub use error::{Error, ErrorKind};
-pub use forecast::fallback_forecast;
+pub use forecast::{
+    FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
+};
+pub use model::Model;
 pub use quality::{ForecastScorer, QualitySummary, ScorerConfig};
 pub use risk::{
     FleetPolicy, FleetSummary, RiskAssessment, RiskInput, RiskLevel, RiskPolicy, RiskPolicyConfig, WireLevel,

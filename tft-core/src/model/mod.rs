@@ -100,6 +100,11 @@ impl Model {
         &self.0.document.id
     }
 
+    /// Returns how many steps of history a forecast reads.
+    pub fn history_steps(&self) -> usize {
+        self.0.document.encoding.history_steps()
+    }
+
     /// Returns everything but the weights.
     pub fn document(&self) -> &ModelDocument {
         &self.0.document

@@ -32,6 +32,13 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    pub(super) fn history_steps(&self) -> usize {
+        match self {
+            Self::PytorchForecasting(encoding) => encoding.max_encoder_length,
+            Self::Univariate(encoding) => encoding.history_steps(),
+        }
+    }
+
     pub(super) fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
         match self {
             Self::PytorchForecasting(encoding) => encoding.validate(architecture),
