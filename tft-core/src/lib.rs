@@ -3,6 +3,7 @@
 //! Keeps a rolling window of each server's metrics, forecasts them with quantiles for the next hours, and
 //! turns forecasts into risk scores and alerts.
 
+pub mod alert;
 pub mod error;
 pub mod forecast;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod schema;
 pub mod time;
 pub mod window;
 
+pub use alert::{Alert, AlertConfig, AlertEngine, AlertState, Rule, ServerObservation, Severity, Transition};
 pub use error::{Error, ErrorKind};
 pub use forecast::{
     FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
