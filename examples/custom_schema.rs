@@ -48,7 +48,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let metric = &schema.metrics()[forecast.metric];
         let at = |level: usize| forecast.path(level)[23];
         let (name, unit, method) = (&metric.name, &metric.unit, forecast.method.as_str());
-        println!("{name}: {:.1} now, in two hours {:.1} ({:.1} to {:.1}) {unit} [{method}]", forecast.current, at(middle), at(low), at(high));
+        println!(
+            "{name}: {:.1} now, in two hours {:.1} ({:.1} to {:.1}) {unit} [{method}]",
+            forecast.current,
+            at(middle),
+            at(low),
+            at(high)
+        );
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ mod feed;
 mod forecaster;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod golden;
+#[cfg(all(feature = "burn", feature = "default-model"))]
+mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
 mod window_properties;
