@@ -205,7 +205,8 @@ impl ForecastScorer {
         Ok(())
     }
 
-    /// Keeps a forecast until the values that it is about are known.
+    /// Keeps a forecast until the values that it is about are known, or a forecast is recorded whose origin
+    /// lies after all of them.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the series is unknown, the origin is not later than the last one or a
@@ -213,15 +214,16 @@ impl ForecastScorer {
     pub fn record_forecast(&mut self, forecast: &ScoredForecast<'_>) -> Result<(), Error> {
         let columns = scored_columns(forecast.levels)?;
         let steps = forecast.forecast.horizon().min(HORIZON_MAX);
-        let (pending, max) = (self.pending_steps, self.config.pending_steps_max);
-        if pending + steps > max {
-            return Err(ScorerError::PendingMax { pending, steps, max }.into());
-        }
         let (server, metric) = (forecast.server, forecast.forecast.metric);
         let series = self.series.get_mut(server).and_then(|metrics| metrics.get_mut(&metric));
         let Some(series) = series else {
             return Err(ScorerError::SeriesUnknown { server: server.clone(), metric }.into());
         };
+        self.pending_steps -= series.give_up(forecast.origin);
+        let (pending, max) = (self.pending_steps, self.config.pending_steps_max);
+        if pending + steps > max {
+            return Err(ScorerError::PendingMax { pending, steps, max }.into());
+        }
         self.pending_steps += series.keep(forecast, columns, steps)?;
         Ok(())
     }
@@ -301,6 +303,12 @@ impl Series {
         Ok(steps)
     }
 
+    /// Drops forecasts that were wholly about steps before `origin`, whose values never came, and returns
+    /// how many of their steps wait no longer.
+    fn give_up(&mut self, origin: Step) -> usize {
+        self.release(|forecast| origin.since(forecast.origin) > forecast.rows.len() as i64)
+    }
+
     /// Scores one value and returns how many steps of forecasts wait no longer.
     fn realise(&mut self, step: Step, value: f64) -> usize {
         self.newest_realised = Some(step);
@@ -313,8 +321,11 @@ impl Series {
             let reached = self.sums.iter_mut().zip(HORIZONS).filter(|(_, steps)| ahead <= *steps as i64);
             reached.for_each(|(sums, _)| sums.add(scored));
         }
+        self.release(|forecast| step.since(forecast.origin) >= forecast.rows.len() as i64)
+    }
+
+    fn release(&mut self, is_done: impl Fn(&Pending) -> bool) -> usize {
         let mut released = 0;
-        let is_done = |forecast: &Pending| step.since(forecast.origin) >= forecast.rows.len() as i64;
         while let Some(done) = self.pending.pop_front_if(|forecast| is_done(forecast)) {
             released += done.rows.len();
         }
@@ -476,6 +487,15 @@ mod tests {
         scorer.record_realised(&server(), 0, Step(24), 0.0);
         assert_eq!(scorer.pending_steps, 24);
         record(&mut scorer, 24, [0.0; 3], 0.0).unwrap();
+    }
+
+    #[test]
+    fn forecasts_whose_values_never_come_are_given_up() {
+        let mut scorer = scorer(48);
+        for origin in 0..100 {
+            record(&mut scorer, origin * 24, [0.0; 3], 0.0).unwrap();
+            assert!(scorer.pending_steps <= 48);
+        }
     }
 
     #[test]
