@@ -6,6 +6,8 @@
 pub mod error;
 pub mod forecast;
 pub mod schema;
+#[cfg(feature = "parquet")]
+pub mod store;
 pub mod time;
 pub mod window;
 

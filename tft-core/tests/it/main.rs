@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "parquet")]
+mod checkpoint;
 mod feed;
 mod window_properties;
