@@ -123,7 +123,7 @@ fn is_number(found: &DataType) -> bool {
 /// A text column of one batch; what a text means is found out once, when a row has it.
 pub(super) struct Texts<'a, T> {
     keys: &'a Int32Array,
-    texts: &'a StringArray,
+    values: &'a StringArray,
     meanings: Vec<Option<T>>,
 }
 
@@ -131,13 +131,13 @@ impl<'a, T> Texts<'a, T> {
     pub(super) fn new(column: &'a dyn Array) -> Self {
         let dictionary: &DictionaryArray<Int32Type> = column.as_dictionary();
         let texts = dictionary.values().as_string::<i32>();
-        Self { keys: dictionary.keys(), texts, meanings: (0..texts.len()).map(|_| None).collect() }
+        Self { keys: dictionary.keys(), values: texts, meanings: (0..texts.len()).map(|_| None).collect() }
     }
 
     /// Returns what the text of a row means, unless it is null.
     pub(super) fn get(&mut self, row: usize, meaning: impl FnOnce(&str) -> T) -> Option<&T> {
         let key = self.keys.is_valid(row).then(|| self.keys.value(row) as usize)?;
-        let text = self.texts.is_valid(key).then(|| self.texts.value(key))?;
+        let text = self.values.is_valid(key).then(|| self.values.value(key))?;
         Some(self.meanings.get_mut(key)?.get_or_insert_with(|| meaning(text)))
     }
 }

@@ -54,7 +54,7 @@ fn read_checked(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, L
     for batch in batches {
         loader.take(&batch.map_err(decoding)?)?;
     }
-    loader.finish(footer)
+    loader.finish(&footer)
 }
 
 /// Prepares the reading of the columns that the schema knows.
@@ -218,7 +218,7 @@ impl Loader {
         if self.is_ordered { self.restore_rows() } else { Ok(()) }
     }
 
-    fn finish(mut self, footer: Footer) -> Result<(RollingWindow, LoadReport), StoreError> {
+    fn finish(mut self, footer: &Footer) -> Result<(RollingWindow, LoadReport), StoreError> {
         self.restore_rows()?;
         let samples = footer.samples_accepted.iter().map(|(name, &count)| (name.as_str(), count));
         self.window.restore_counters(footer.tick_count, samples);

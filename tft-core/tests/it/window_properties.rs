@@ -62,6 +62,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// Server, timestamp in milliseconds, values and status.
+type Sample = (usize, i64, [Option<f32>; 3], Option<usize>);
+
 /// Every sample of a server by its timestamp.
 #[derive(Default)]
 struct ModelServer {
@@ -136,7 +139,7 @@ impl ModelServer {
 #[derive(Default)]
 pub(crate) struct Pair {
     model: Model,
-    repeated: Option<(usize, i64, [Option<f32>; 3], Option<usize>)>,
+    repeated: Option<Sample>,
 }
 
 impl Pair {
@@ -167,11 +170,7 @@ impl Pair {
         self.model.0.iter().try_for_each(|(server, model)| check_server(window, server, model))
     }
 
-    fn sample(
-        &mut self,
-        window: &mut RollingWindow,
-        sample: (usize, i64, [Option<f32>; 3], Option<usize>),
-    ) -> Result<(), TestCaseError> {
+    fn sample(&mut self, window: &mut RollingWindow, sample: Sample) -> Result<(), TestCaseError> {
         let (server, at_ms, values, status) = sample;
         let report = window.ingest(&[record(server, at_ms, values, status)], Timestamp::MAX).unwrap();
         let model = self.model.0.entry(name(server)).or_default();
