@@ -3,10 +3,15 @@
 //! Owns the [`Forecast`] itself, the statistical [fallback](fallback_forecast) and the [`Forecaster`] that
 //! asks the model where it can and the fallback where it cannot. Every reply says which method made it.
 
+mod fallback;
+mod forecaster;
 mod quantile;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
+pub use fallback::fallback_forecast;
+pub(crate) use fallback::sample_quantile;
+pub use forecaster::{Forecaster, ForecasterConfig};
 pub use quantile::{Quantile, QuantileLevels};
 
 use crate::schema::{Profile, ServerName};
@@ -76,6 +81,10 @@ impl FleetForecast {
 }
 
 impl Forecast {
+    fn empty(view: &crate::window::ServerView<'_>) -> Self {
+        Self { server: view.name().clone(), profile: view.profile().clone(), metrics: Vec::new() }
+    }
+
     /// Returns the forecast of a metric by its position in the schema.
     pub fn metric(&self, metric: usize) -> Option<&MetricForecast> {
         self.metrics.iter().find(|forecast| forecast.metric == metric)

@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod bad_model;
 #[cfg(feature = "parquet")]
 mod checkpoint;
 mod feed;
+#[cfg(all(feature = "burn", feature = "default-model"))]
+mod forecaster;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod golden;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod parity;
 mod window_properties;

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Turns golden sets made with pytorch-forecasting into test fixtures.
+
+A golden set is a folder with `hparams.json`, `dataset_parameters.json`, `model.safetensors`,
+`inputs*.safetensors`, `outputs*.safetensors` and `raw_rows.parquet`. The fixture holds a model directory as
+`Model::from_dir` reads it (`model.json` and `model.safetensors`), the raw rows, and those inputs and outputs
+that tests compare: double-precision duplicates and encoder targets are left out to keep the repository small.
+
+    python3 golden_fixtures.py GOLDEN_ROOT FIXTURE_ROOT
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.numpy import load_file, save_file
+
+LEFT_OUT = ("prediction_f64", "network_output_f64", "encoder_target", "decoder_target", "groups")
+ARCHITECTURE_LEFT_OUT = ("format", "dropout", "n_targets", "output_size", "embedding_paddings")
+
+
+def model_json(source: Path, name: str) -> dict:
+    hparams = json.loads((source / "hparams.json").read_text())
+    dataset = json.loads((source / "dataset_parameters.json").read_text())
+    weights = (source / "model.safetensors").read_bytes()
+    return {
+        "format_version": 1,
+        "id": f"golden-{name}",
+        "step_ms": 300_000,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "architecture": {k: v for k, v in hparams.items() if k not in ARCHITECTURE_LEFT_OUT},
+        "encoding": {"kind": "pytorch_forecasting", **{k: v for k, v in dataset.items() if k != "format"}},
+    }
+
+
+def convert(source: Path, target: Path) -> None:
+    (target / "model").mkdir(parents=True, exist_ok=True)
+    document = model_json(source, source.name)
+    (target / "model" / "model.json").write_text(json.dumps(document, indent=1) + "\n")
+    shutil.copyfile(source / "model.safetensors", target / "model" / "model.safetensors")
+    shutil.copyfile(source / "raw_rows.parquet", target / "rows.parquet")
+    for tensors in sorted(source.glob("*puts*.safetensors")):
+        kept = {k: v for k, v in load_file(tensors).items() if k not in LEFT_OUT}
+        save_file(kept, target / tensors.name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("golden_root", type=Path)
+    parser.add_argument("fixture_root", type=Path)
+    arguments = parser.parse_args()
+    for source in sorted(path for path in arguments.golden_root.iterdir() if path.is_dir()):
+        convert(source, arguments.fixture_root / source.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+//! The life of an alert: pending, firing, without data, resolved.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::message;
+use super::reading::{Hit, Reading};
+use super::rule::{Rule, Severity};
+use crate::schema::ServerName;
+use crate::time::{StepLength, Timestamp};
+
+/// One rule broken by one server; there is never more than one for the two.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Alert {
+    /// The server.
+    pub server: ServerName,
+    /// The rule's name.
+    pub rule: String,
+    /// The metric's name, or `risk_score`.
+    pub metric: String,
+    /// How bad it is; for an alert that is without data, how bad it was.
+    pub severity: Severity,
+    /// Where in its life it is.
+    pub state: AlertState,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Since when it exists.
+    pub first_seen: Timestamp,
+    /// The level of the forecast's quantile that the rule compares.
+    pub quantile: f64,
+    /// The threshold that is reached, in the metric's unit; none if the alert never had data.
+    pub threshold: Option<f64>,
+    /// The newest observed value, if known.
+    pub current_value: Option<f64>,
+    /// The worst value from now to the end of the look-ahead; none if the alert never had data.
+    pub predicted_value: Option<f64>,
+    /// The first step at which the threshold is reached; 0 is now. None if the alert never had data.
+    pub steps_ahead: Option<usize>,
+    /// The same in minutes.
+    pub minutes_ahead: Option<f64>,
+    /// One sentence for people.
+    pub message: String,
+    /// The rule's labels.
+    pub labels: BTreeMap<String, String>,
+    /// 16 hex digits that stay the same for this server and rule, for deduplication.
+    pub fingerprint: String,
+}
+
+/// Where in its life an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AlertState {
+    /// The rule is broken, but not for long enough.
+    Pending,
+    /// The rule is broken, or has recovered too shortly ago.
+    Firing,
+    /// The server fell silent, or the metric is missing.
+    NoData,
+    /// The rule is not broken any more; only seen in a [`Transition`].
+    Resolved,
+}
+
+/// A change in the life of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The state before, none for a new alert. If it equals the alert's state, its severity has changed.
+    pub from: Option<AlertState>,
+    /// The alert after the change.
+    pub alert: Alert,
+}
+
+/// An alert and what its next step depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) alert: Alert,
+    /// Whether it was firing when its data stopped.
+    was_firing: bool,
+    /// When its value had last not recovered.
+    unrecovered_at: Timestamp,
+}
+
+/// Which rule looks at which server, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) server: &'a ServerName,
+    pub(super) metric: &'a str,
+    pub(super) unit: &'a str,
+    pub(super) step_length: StepLength,
+    pub(super) current: Option<f64>,
+    pub(super) now: Timestamp,
+}
+
+/// What a rule learns of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signal {
+    Read(Reading),
+    NoData,
+    /// The server has been silent for longer than alerts are kept.
+    Forgotten,
+    /// The rule does not look at the server, or its alerts are silenced.
+    Excluded,
+}
+
+/// What an evaluation leaves.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) entry: Option<Entry>,
+    pub(super) transition: Option<Transition>,
+}
+
+impl Watch<'_> {
+    pub(super) fn minutes(&self, steps: usize) -> f64 {
+        steps as f64 * self.step_length.as_millis() as f64 / 60_000.0
+    }
+
+    /// Moves an alert, or its absence, on by one evaluation.
+    pub(super) fn advance(&self, before: Option<Entry>, signal: Signal) -> Outcome {
+        match (before, signal) {
+            (None, Signal::Read(reading)) => self.begin(&reading),
+            (None, Signal::NoData) if self.rule.alerts_on_no_data => {
+                let alert = self.new_alert(AlertState::NoData);
+                Entry::new(alert, self.now).changed(None)
+            }
+            (None, _) => Outcome::default(),
+            (Some(entry), Signal::Read(reading)) => match entry.alert.state {
+                AlertState::Pending => self.advance_pending(entry, &reading),
+                AlertState::Firing => self.advance_firing(entry, &reading),
+                AlertState::NoData | AlertState::Resolved => self.regain(entry, &reading),
+            },
+            (Some(entry), Signal::NoData) => self.lose(entry),
+            (Some(entry), Signal::Forgotten) => self.resolve(entry, message::forgotten(self)),
+            (Some(entry), Signal::Excluded) => self.resolve(entry, message::excluded(self)),
+        }
+    }
+
+    fn begin(&self, reading: &Reading) -> Outcome {
+        let Some(hit) = reading.reached else { return Outcome::default() };
+        let state = if self.rule.for_ms == 0 { AlertState::Firing } else { AlertState::Pending };
+        let mut entry = Entry::new(self.new_alert(state), self.now);
+        self.describe(&mut entry.alert, hit, reading, message::broken(self, hit, reading));
+        entry.changed(None)
+    }
+
+    fn advance_pending(&self, mut entry: Entry, reading: &Reading) -> Outcome {
+        let Some(hit) = reading.reached else {
+            return self.resolve(entry, message::recovered(self, reading));
+        };
+        entry.unrecovered_at = self.now;
+        self.describe(&mut entry.alert, hit, reading, message::broken(self, hit, reading));
+        if self.elapsed_ms(entry.alert.since) < self.rule.for_ms {
+            return entry.unchanged();
+        }
+        self.enter(entry, AlertState::Firing)
+    }
+
+    fn advance_firing(&self, mut entry: Entry, reading: &Reading) -> Outcome {
+        let before = entry.alert.severity;
+        let Some(kept) = reading.held_up_to(before) else {
+            return self.advance_recovered(entry, reading);
+        };
+        entry.unrecovered_at = self.now;
+        let reached = reading.reached.filter(|reached| reached.severity >= kept.severity);
+        let hit = reached.unwrap_or(kept);
+        let message = match reached {
+            Some(reached) => message::broken(self, reached, reading),
+            None => message::held(self, hit, reading),
+        };
+        self.describe(&mut entry.alert, hit, reading, message);
+        if hit.severity == before { entry.unchanged() } else { entry.changed(Some(AlertState::Firing)) }
+    }
+
+    fn advance_recovered(&self, mut entry: Entry, reading: &Reading) -> Outcome {
+        if self.elapsed_ms(entry.unrecovered_at) >= self.rule.keep_firing_for_ms {
+            return self.resolve(entry, message::recovered(self, reading));
+        }
+        entry.alert.current_value = self.current;
+        entry.alert.predicted_value = Some(reading.worst);
+        entry.alert.message = message::kept(self, reading);
+        entry.unchanged()
+    }
+
+    fn lose(&self, mut entry: Entry) -> Outcome {
+        if entry.alert.state == AlertState::NoData {
+            return entry.unchanged();
+        }
+        entry.was_firing = entry.alert.state == AlertState::Firing;
+        entry.alert.message = message::no_data(self);
+        self.enter(entry, AlertState::NoData)
+    }
+
+    /// Data are back: an alert that was firing goes on unless the value has recovered meanwhile; any other
+    /// begins again.
+    fn regain(&self, mut entry: Entry, reading: &Reading) -> Outcome {
+        let held = reading.held_up_to(entry.alert.severity).filter(|_| entry.was_firing);
+        let hit = reading.reached.or(held);
+        let Some(hit) = hit else {
+            return self.resolve(entry, message::recovered(self, reading));
+        };
+        let message = match reading.reached {
+            Some(reached) => message::broken(self, reached, reading),
+            None => message::held(self, hit, reading),
+        };
+        entry.unrecovered_at = self.now;
+        self.describe(&mut entry.alert, hit, reading, message);
+        let fires = entry.was_firing || self.rule.for_ms == 0;
+        self.enter(entry, if fires { AlertState::Firing } else { AlertState::Pending })
+    }
+
+    fn resolve(&self, mut entry: Entry, message: String) -> Outcome {
+        entry.alert.message = message;
+        entry.alert.current_value = self.current;
+        let outcome = self.enter(entry, AlertState::Resolved);
+        Outcome { entry: None, ..outcome }
+    }
+
+    fn enter(&self, mut entry: Entry, state: AlertState) -> Outcome {
+        let from = entry.alert.state;
+        entry.alert.state = state;
+        entry.alert.since = self.now;
+        entry.changed(Some(from))
+    }
+
+    fn describe(&self, alert: &mut Alert, hit: Hit, reading: &Reading, message: String) {
+        alert.severity = hit.severity;
+        alert.threshold = Some(hit.threshold);
+        alert.current_value = self.current;
+        alert.predicted_value = Some(reading.worst);
+        alert.steps_ahead = Some(hit.steps_ahead);
+        alert.minutes_ahead = Some(self.minutes(hit.steps_ahead));
+        alert.message = message;
+    }
+
+    fn new_alert(&self, state: AlertState) -> Alert {
+        Alert {
+            server: self.server.clone(),
+            rule: self.rule.name.clone(),
+            metric: self.metric.to_owned(),
+            severity: Severity::Warning,
+            state,
+            since: self.now,
+            first_seen: self.now,
+            quantile: self.rule.quantile,
+            threshold: None,
+            current_value: self.current,
+            predicted_value: None,
+            steps_ahead: None,
+            minutes_ahead: None,
+            message: message::no_data(self),
+            labels: self.rule.labels.clone(),
+            fingerprint: message::fingerprint(self.server.as_str(), &self.rule.name, &self.rule.labels),
+        }
+    }
+
+    /// Milliseconds since an instant; 0 if the caller's clock went back.
+    fn elapsed_ms(&self, since: Timestamp) -> i64 {
+        self.now.as_millis().saturating_sub(since.as_millis()).max(0)
+    }
+}
+
+impl Entry {
+    fn new(alert: Alert, now: Timestamp) -> Self {
+        Self { alert, was_firing: false, unrecovered_at: now }
+    }
+
+    fn unchanged(self) -> Outcome {
+        Outcome { entry: Some(self), transition: None }
+    }
+
+    fn changed(self, from: Option<AlertState>) -> Outcome {
+        let transition = Transition { from, alert: self.alert.clone() };
+        Outcome { entry: Some(self), transition: Some(transition) }
+    }
+}
+
+impl AlertState {
+    /// Returns the name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::NoData => "no_data",
+            Self::Resolved => "resolved",
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What an alert says to people, and its fingerprint.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::life::Watch;
+use super::reading::{Hit, Reading};
+use super::rule::{Direction, Subject};
+use crate::forecast::Quantile;
+
+/// A threshold is reached, now or in the forecast.
+pub(super) fn broken(watch: &Watch<'_>, hit: Hit, reading: &Reading) -> String {
+    let (what, threshold) = (what(watch), with_unit(hit.threshold, watch.unit));
+    let (beyond, worst) = (beyond(watch), with_unit(reading.worst, watch.unit));
+    if hit.steps_ahead > 0 {
+        let quantile = Quantile::new(watch.rule.quantile).map_or_else(|_| String::new(), Quantile::label);
+        let minutes = number(watch.minutes(hit.steps_ahead));
+        return format!(
+            "{what} is forecast ({quantile}) to be {beyond} {threshold} in {minutes} minutes, {worst} at worst{}.",
+            within(watch)
+        );
+    }
+    format!("{what} is {beyond} {threshold}, {worst} at worst{}.", within(watch))
+}
+
+/// A threshold is not reached any more, but the value has not recovered from it either.
+pub(super) fn held(watch: &Watch<'_>, hit: Hit, reading: &Reading) -> String {
+    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
+    let limit = with_unit(hit.recovery, watch.unit);
+    format!("{what} has eased to {worst} at worst{}, not yet past {limit}.", within(watch))
+}
+
+/// The value has recovered, but not for long enough.
+pub(super) fn kept(watch: &Watch<'_>, reading: &Reading) -> String {
+    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
+    let minutes = number(watch.rule.keep_firing_for_ms as f64 / 60_000.0);
+    format!(
+        "{what} has recovered to {worst} at worst{}, for less than {minutes} minutes so far.",
+        within(watch)
+    )
+}
+
+/// The value has recovered.
+pub(super) fn recovered(watch: &Watch<'_>, reading: &Reading) -> String {
+    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
+    format!("{what} has recovered: {worst} at worst{}.", within(watch))
+}
+
+/// There is neither a value nor a forecast.
+pub(super) fn no_data(watch: &Watch<'_>) -> String {
+    format!("{} has no data.", what(watch))
+}
+
+/// The rule does not look at the server for now.
+pub(super) fn excluded(watch: &Watch<'_>) -> String {
+    format!("{} is not watched: the server is in maintenance or not selected any more.", what(watch))
+}
+
+/// The server has not been heard of for long.
+pub(super) fn forgotten(watch: &Watch<'_>) -> String {
+    format!("{} is not watched any more: no data for too long.", what(watch))
+}
+
+/// A stable name for a server and a rule with its labels: 64-bit FNV-1a as 16 hex digits
+/// (Fowler, Noll and Vo), each part closed by a zero byte.
+pub(super) fn fingerprint(server: &str, rule: &str, labels: &BTreeMap<String, String>) -> String {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let labels = labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    let parts = [server, rule].into_iter().chain(labels);
+    let bytes = parts.flat_map(|part| part.bytes().chain([0]));
+    let hash = bytes.fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    format!("{hash:016x}")
+}
+
+fn what(watch: &Watch<'_>) -> String {
+    let subject = match watch.rule.subject {
+        Subject::Risk => "Risk score",
+        Subject::Metric(_) => watch.metric,
+    };
+    format!("{subject} of {}", watch.server)
+}
+
+fn beyond(watch: &Watch<'_>) -> &'static str {
+    match watch.rule.direction {
+        Direction::Above => "at or above",
+        Direction::Below => "at or below",
+    }
+}
+
+/// How far the rule looks, or nothing if it does not look ahead.
+fn within(watch: &Watch<'_>) -> String {
+    let mut text = String::new();
+    if watch.rule.look_ahead_steps > 0 && watch.rule.subject != Subject::Risk {
+        let minutes = number(watch.minutes(watch.rule.look_ahead_steps));
+        let _ = write!(text, " within {minutes} minutes");
+    }
+    text
+}
+
+fn with_unit(value: f64, unit: &str) -> String {
+    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
+}
+
+/// Writes about three significant digits, without trailing zeros.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        large if large >= 1000.0 => 0,
+        large if large >= 10.0 => 1,
+        middle if middle >= 0.1 => 2,
+        _ => 4,
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let texts: Vec<_> =
+            [204_471_872.4, 1000.0, 96.24, 95.0, 0.05, 1.0 / 3.0, 0.0, -3.25].map(number).to_vec();
+        assert_eq!(texts, ["204471872", "1000", "96.2", "95", "0.05", "0.33", "0", "-3.25"]);
+    }
+
+    #[test]
+    fn fingerprints_are_stable_and_depend_on_every_part() {
+        let labels = BTreeMap::from([("team".to_owned(), "db".to_owned())]);
+        assert_eq!(
+            fingerprint("db-7", "memory", &BTreeMap::new()),
+            fingerprint("db-7", "memory", &BTreeMap::new())
+        );
+        insta::assert_snapshot!(fingerprint("db-7", "memory", &labels), @"3c908a79cfa08275");
+        assert_ne!(fingerprint("db-7", "memory", &labels), fingerprint("db-7", "memory", &BTreeMap::new()));
+        assert_ne!(fingerprint("ab", "c", &labels), fingerprint("a", "bc", &labels));
+    }
+}

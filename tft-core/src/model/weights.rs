@@ -1,0 +1,216 @@
+//! Weight files: safetensors read into checked tensors of single precision.
+//!
+//! Owns the check that a file holds exactly the tensors of an [`Architecture`], with the right shapes and
+//! finite values. All problems of a file are reported at once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::architecture::Architecture;
+use super::state_dict::StateDict;
+use crate::error::{Error, ErrorKind};
+
+/// The checked tensors of a network.
+pub(crate) struct Weights {
+    tensors: HashMap<String, WeightTensor>,
+}
+
+/// One tensor: row-major values and their shape.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WeightTensor {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WeightsError {
+    #[error("weights `{file}` are not a readable safetensors file: {reason}")]
+    Unreadable { file: String, reason: String },
+    #[error("weights `{file}` do not fit the architecture: {problems}")]
+    Mismatch { file: String, problems: Problems },
+    #[error("cannot read weights `{file}`")]
+    Io { file: String, source: std::io::Error },
+    #[error("weights `{file}` have {bytes} bytes, allowed are {}", Weights::FILE_BYTES_MAX)]
+    TooLarge { file: String, bytes: u64 },
+}
+
+/// What is wrong with the tensors of a file, all of it.
+#[derive(Debug, Default)]
+struct Problems(Vec<String>);
+
+impl Weights {
+    /// Largest weight file, in bytes.
+    pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
+
+    /// Reads a file's bytes, refusing what is too large to be a model.
+    pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+        let io = |source| WeightsError::Io { file: path.display().to_string(), source };
+        let bytes = std::fs::metadata(path).map_err(io)?.len();
+        if bytes > Self::FILE_BYTES_MAX {
+            return Err(WeightsError::TooLarge { file: path.display().to_string(), bytes }.into());
+        }
+        Ok(std::fs::read(path).map_err(io)?)
+    }
+
+    /// Parses and checks the bytes of a safetensors file; `file` names it in errors.
+    pub(crate) fn parse(bytes: &[u8], file: &str, architecture: &Architecture) -> Result<Self, Error> {
+        let parsed = SafeTensors::deserialize(bytes)
+            .map_err(|error| WeightsError::Unreadable { file: file.to_owned(), reason: error.to_string() })?;
+        let expected = StateDict::of(architecture);
+        let mut problems = Problems::default();
+        let mut tensors = HashMap::new();
+        for (name, view) in parsed.tensors() {
+            if let Some(tensor) = problems.check(&name, &view, &expected) {
+                tensors.insert(name, tensor);
+            }
+        }
+        problems.check_missing(&tensors, &parsed, &expected);
+        problems.check_aliases(&mut tensors, &expected);
+        if problems.0.is_empty() {
+            return Ok(Self { tensors });
+        }
+        Err(WeightsError::Mismatch { file: file.to_owned(), problems }.into())
+    }
+
+    /// Returns a tensor of the state dict.
+    ///
+    /// # Panics
+    /// If the architecture that these weights were checked against has no such tensor.
+    pub(crate) fn tensor(&self, name: &str) -> &WeightTensor {
+        &self.tensors[name]
+    }
+
+    /// Returns whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Returns the number of distinct parameters.
+    pub(crate) fn parameters(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.values.len()).sum()
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weights")
+            .field("tensors", &self.tensors.len())
+            .field("parameters", &self.parameters())
+            .finish()
+    }
+}
+
+impl Problems {
+    /// Checks one tensor of the file; returns it if it is usable.
+    fn check(&mut self, name: &str, view: &TensorView<'_>, expected: &StateDict) -> Option<WeightTensor> {
+        let required_name = expected.aliases.get(name).map_or(name, String::as_str);
+        let Some(shape) = expected.required.get(required_name) else {
+            self.0.push(format!("unexpected tensor `{}`", crate::time::abbreviate(name)));
+            return None;
+        };
+        if view.shape() != shape {
+            self.0.push(format!("tensor `{name}` has shape {:?}, expected {shape:?}", view.shape()));
+            return None;
+        }
+        let Some(values) = to_single_precision(view) else {
+            self.0.push(format!("tensor `{name}` has type {:?}, which is not supported", view.dtype()));
+            return None;
+        };
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            self.0.push(format!("tensor `{name}` holds {} at index {index}", values[index]));
+            return None;
+        }
+        Some(WeightTensor { shape: shape.clone(), values })
+    }
+
+    fn check_missing(
+        &mut self,
+        tensors: &HashMap<String, WeightTensor>,
+        file: &SafeTensors<'_>,
+        expected: &StateDict,
+    ) {
+        for (name, shape) in &expected.required {
+            if !tensors.contains_key(name) && file.tensor(name).is_err() {
+                self.0.push(format!("missing tensor `{name}` of shape {shape:?}"));
+            }
+        }
+    }
+
+    /// Removes the aliases, which must repeat the tensor that they stand for.
+    fn check_aliases(&mut self, tensors: &mut HashMap<String, WeightTensor>, expected: &StateDict) {
+        for (alias, name) in &expected.aliases {
+            let Some(duplicate) = tensors.remove(alias) else { continue };
+            if tensors.get(name).is_some_and(|tensor| *tensor != duplicate) {
+                self.0.push(format!("tensor `{alias}` differs from `{name}`, which it must repeat"));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_MAX: usize = 50;
+        let shown = &self.0[..self.0.len().min(SHOWN_MAX)];
+        f.write_str(&shown.join("; "))?;
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl From<WeightsError> for Error {
+    fn from(error: WeightsError) -> Self {
+        let kind = match error {
+            WeightsError::Io { .. } => ErrorKind::Io,
+            WeightsError::TooLarge { .. } => ErrorKind::LimitExceeded,
+            WeightsError::Unreadable { .. } | WeightsError::Mismatch { .. } => ErrorKind::InvalidModel,
+        };
+        Self::new(kind, error)
+    }
+}
+
+fn to_single_precision(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let data = view.data();
+    let values = match view.dtype() {
+        Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|&bytes| from_bfloat16(bytes)).collect(),
+        Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| from_half(u16::from_le_bytes(bytes))).collect(),
+        _ => return None,
+    };
+    Some(values)
+}
+
+fn from_bfloat16(bytes: [u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)
+}
+
+/// Widens an IEEE 754 half: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits.
+fn from_half(half: u16) -> f32 {
+    let sign = if half & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from(half >> 10 & 0x1f);
+    let fraction = f32::from(half & 0x3ff) / 1024.0;
+    match exponent {
+        0 => sign * fraction * 2f32.powi(-14),
+        0x1f if fraction == 0.0 => sign * f32::INFINITY,
+        0x1f => f32::NAN,
+        _ => sign * (1.0 + fraction) * 2f32.powi(exponent - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_widen_exactly() {
+        for (half, single) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65504.0)] {
+            assert!((from_half(half) - single).abs() < f32::EPSILON * single.abs());
+        }
+        assert!(from_half(0x7c00).is_infinite() && from_half(0x7e00).is_nan());
+    }
+}

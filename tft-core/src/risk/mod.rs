@@ -1,0 +1,19 @@
+//! Risk: one number from 0 to 100 that says how badly a server is doing and is about to do.
+//!
+//! Owns the [`RiskPolicy`] that turns values and forecasts into a [`RiskAssessment`], the one ladder of
+//! [`RiskLevel`]s, and the [`FleetPolicy`] that sums a fleet up. Pure functions of their input; what happens
+//! over time belongs to `alert`.
+
+mod assess;
+mod fleet;
+mod level;
+mod policy;
+mod probability;
+mod threshold;
+
+pub use assess::{RiskAssessment, RiskContribution, RiskInput};
+pub use fleet::{BreachRow, FleetHealth, FleetInput, FleetMember, FleetPolicy, FleetSummary, TopRisk};
+pub use level::{RiskLevel, WireLevel};
+pub use policy::{ProfileSelector, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject};
+pub use probability::breach_probability;
+pub use threshold::{OwnQuantiles, Threshold};

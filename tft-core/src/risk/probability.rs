@@ -1,0 +1,120 @@
+//! The probability that a metric passes a threshold, read from its forecast's quantiles.
+
+use crate::forecast::{MetricForecast, QuantileLevels};
+use crate::schema::BadSide;
+
+/// Returns the probability that a metric lies beyond `threshold`, on its bad side, at the worst of the first
+/// `steps` steps of its forecast.
+///
+/// At each step the distribution function is interpolated between the quantiles; outside them its tails are
+/// exponential, with the slope between the outermost two. The largest of the steps counts, so steps are
+/// taken as fully dependent: the probability of passing the threshold at *any* step is at least this.
+///
+/// # Units
+/// `threshold` in the metric's unit; the answer is between 0 and 1, and 0 for an empty forecast.
+pub fn breach_probability(
+    forecast: &MetricForecast,
+    levels: &QuantileLevels,
+    side: BadSide,
+    threshold: f64,
+    steps: usize,
+) -> f64 {
+    let values = forecast.values();
+    let rows = values.rows().into_iter().take(steps);
+    let beyond = rows.map(|row| {
+        let point = |index: usize| (levels.as_slice()[index].level(), f64::from(row[index]));
+        let count = levels.len().min(row.len());
+        match side {
+            BadSide::High => tail_share((0..count).map(point), threshold),
+            // Mirrored at zero, low values are high ones.
+            BadSide::Low => tail_share((0..count).rev().map(|i| (1.0 - point(i).0, -point(i).1)), -threshold),
+        }
+    });
+    beyond.fold(0.0, f64::max)
+}
+
+/// The share of a distribution at or above `threshold`, from ascending points (level, value).
+fn tail_share(points: impl Iterator<Item = (f64, f64)> + Clone, threshold: f64) -> f64 {
+    let above = points.clone().find(|&(_, value)| value >= threshold);
+    let below = points.clone().take_while(|&(_, value)| value < threshold).last();
+    match (below, above) {
+        (Some((low, from)), Some((high, to))) => {
+            1.0 - (low + (high - low) * (threshold - from) / (to - from))
+        }
+        (Some(last), None) => {
+            let before = points.take_while(|&(level, _)| level < last.0).last();
+            let outer = (1.0 - last.0, last.1);
+            exponential_tail(outer, before.map(|(level, value)| (1.0 - level, value)), threshold)
+        }
+        (None, Some(first)) => {
+            let mut after = points.filter(|&(level, _)| level > first.0);
+            let inner = after.next().map(|(level, value)| (level, -value));
+            1.0 - exponential_tail((first.0, -first.1), inner, -threshold)
+        }
+        (None, None) => 0.0,
+    }
+}
+
+/// The share beyond `threshold` where the share beyond `outer` and, less far out, `inner` is known.
+///
+/// An exponential tail through both: `p(x) = p₁·(p₁/p₀)^((x − x₁)/(x₁ − x₀))`.
+fn exponential_tail(outer: (f64, f64), inner: Option<(f64, f64)>, threshold: f64) -> f64 {
+    let beyond = threshold - outer.1;
+    let Some(inner) = inner else { return if beyond > 0.0 { 0.0 } else { outer.0 } };
+    let spacing = outer.1 - inner.1;
+    if beyond <= 0.0 {
+        return outer.0;
+    }
+    if spacing <= 0.0 { 0.0 } else { outer.0 * (outer.0 / inner.0).powf(beyond / spacing) }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::forecast::Method;
+    use crate::schema::{Metric, MetricKind};
+
+    fn probability(row: &[f32], side: BadSide, threshold: f64) -> f64 {
+        let values = Array2::from_shape_fn((2, row.len()), |(_, index)| row[index]);
+        let range = Metric::new("x", MetricKind::Continuous);
+        let forecast = MetricForecast::new(0, Method::Tft, 0.0, values, &range);
+        let levels = QuantileLevels::new(&[0.1, 0.5, 0.9][..row.len()]).unwrap();
+        breach_probability(&forecast, &levels, side, threshold, 6)
+    }
+
+    #[test]
+    fn between_quantiles_the_distribution_is_interpolated() {
+        for (threshold, expected) in [(10.0, 0.9), (20.0, 0.5), (25.0, 0.3), (30.0, 0.1), (40.0, 0.02)] {
+            let high = probability(&[10.0, 20.0, 30.0], BadSide::High, threshold);
+            assert!((high - expected).abs() < 1e-9, "above {threshold}: {high}");
+            let low = probability(&[-30.0, -20.0, -10.0], BadSide::Low, -threshold);
+            assert!((low - expected).abs() < 1e-9, "below -{threshold}: {low}");
+        }
+        assert!((probability(&[10.0, 20.0, 30.0], BadSide::High, 0.0) - 0.98).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_certain_forecast_gives_certainty() {
+        assert!(probability(&[5.0; 3], BadSide::High, 6.0) < 1e-9);
+        assert!(probability(&[5.0; 3], BadSide::High, 4.0) > 1.0 - 1e-9);
+        assert!(probability(&[5.0; 3], BadSide::Low, 4.0) < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn probabilities_fall_as_the_threshold_rises(
+            mut row in prop::collection::vec(-100.0_f32..100.0, 1..=3),
+            low in -200.0..200.0,
+            distance in 0.0..100.0,
+        ) {
+            row.sort_by(f32::total_cmp);
+            let near = probability(&row, BadSide::High, low);
+            let far = probability(&row, BadSide::High, low + distance);
+            prop_assert!((0.0..=1.0).contains(&near) && (0.0..=1.0).contains(&far));
+            prop_assert!(far <= near + 1e-9);
+        }
+    }
+}

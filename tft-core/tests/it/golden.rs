@@ -1,0 +1,120 @@
+//! The golden sets: models, inputs and outputs made with pytorch-forecasting.
+//!
+//! `tft-core/scripts/golden_fixtures.py` writes the fixtures that this module reads.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+use ndarray::{Array3, ArrayD, Ix3, IxDyn};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use safetensors::{Dtype, SafeTensors};
+use tft_core::model::{Column, Model, Rows, TensorBatch};
+
+pub(crate) struct GoldenSet {
+    folder: PathBuf,
+}
+
+/// The tensors of one safetensors file.
+pub(crate) struct Tensors(Vec<u8>);
+
+impl GoldenSet {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { folder: fixtures().join("golden").join(name) }
+    }
+
+    pub(crate) fn model(&self) -> Model {
+        Model::from_dir(self.folder.join("model")).unwrap()
+    }
+
+    pub(crate) fn tensors(&self, file: &str) -> Tensors {
+        Tensors::read(&self.folder.join(format!("{file}.safetensors")))
+    }
+
+    pub(crate) fn rows(&self) -> Rows {
+        let file = File::open(self.folder.join("rows.parquet")).unwrap();
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(1 << 20).build().unwrap();
+        let batches: Vec<_> = reader.map(Result::unwrap).collect();
+        assert_eq!(batches.len(), 1, "the fixture fits one batch");
+        let mut rows = Rows::new();
+        for (field, column) in batches[0].schema().fields().iter().zip(batches[0].columns()) {
+            if let Some(column) = to_column(column) {
+                rows = rows.with(field.name(), column).unwrap();
+            }
+        }
+        rows
+    }
+}
+
+impl Tensors {
+    pub(crate) fn read(path: &Path) -> Self {
+        Self(std::fs::read(path).unwrap())
+    }
+
+    pub(crate) fn f32(&self, name: &str) -> ArrayD<f32> {
+        self.f64(name).mapv(|value| value as f32)
+    }
+
+    pub(crate) fn f64(&self, name: &str) -> ArrayD<f64> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = file.tensor(name).unwrap();
+        let data = tensor.data();
+        let values: Vec<f64> = match tensor.dtype() {
+            Dtype::F32 => {
+                data.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect()
+            }
+            Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+            Dtype::I64 => data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes) as f64).collect(),
+            other => panic!("unexpected type {other:?}"),
+        };
+        ArrayD::from_shape_vec(IxDyn(tensor.shape()), values).unwrap()
+    }
+
+    pub(crate) fn integers(&self, name: &str) -> ArrayD<i64> {
+        self.f64(name).mapv(|value| value as i64)
+    }
+
+    /// The batch that the reference fed to its network.
+    pub(crate) fn batch(&self) -> TensorBatch {
+        let reals = |name: &str| self.f32(name).into_dimensionality::<Ix3>().unwrap();
+        let codes = |name: &str| -> Array3<u32> {
+            self.integers(name).mapv(|code| code as u32).into_dimensionality::<Ix3>().unwrap()
+        };
+        let lengths = |name: &str| self.integers(name).iter().map(|&length| length as usize).collect();
+        TensorBatch {
+            encoder_reals: reals("encoder_cont"),
+            encoder_categoricals: codes("encoder_cat"),
+            decoder_reals: reals("decoder_cont"),
+            decoder_categoricals: codes("decoder_cat"),
+            encoder_lengths: lengths("encoder_lengths"),
+            decoder_lengths: lengths("decoder_lengths"),
+        }
+    }
+}
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn to_column(array: &ArrayRef) -> Option<Column> {
+    let column = match array.data_type() {
+        DataType::Float64 => Column::Reals(array.as_primitive::<Float64Type>().values().to_vec()),
+        DataType::Int64 => {
+            Column::Reals(array.as_primitive::<Int64Type>().values().iter().map(|&v| v as f64).collect())
+        }
+        DataType::Int32 => {
+            Column::Reals(array.as_primitive::<Int32Type>().values().iter().map(|&v| f64::from(v)).collect())
+        }
+        DataType::LargeUtf8 => {
+            let texts = array.as_string::<i64>();
+            Column::Texts((0..texts.len()).map(|row| texts.value(row).to_owned()).collect())
+        }
+        DataType::Timestamp(..) => return None,
+        other => panic!("unexpected column type {other}"),
+    };
+    Some(column)
+}
