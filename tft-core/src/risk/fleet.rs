@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OwnQuantiles, RiskAssessment, RiskLevel, Threshold, breach_probability};
+use super::{BreachQuery, OwnQuantiles, RiskAssessment, RiskLevel, Threshold, breach_probability};
 use crate::error::{Error, ErrorKind};
 use crate::forecast::{Forecast, MetricForecast, Quantile, QuantileLevels};
 use crate::schema::{BadSide, Schema, ServerName};
@@ -223,14 +223,16 @@ impl FleetPolicy {
     }
 
     fn totals(&self, input: &FleetInput<'_>, members: &[FleetMember<'_>], outlook: &Outlook) -> Totals {
-        let steps = (outlook.length_ms / input.step_length.as_millis()).max(1) as usize;
+        let steps_in = |length_ms: i64| (length_ms / input.step_length.as_millis()).max(1) as usize;
+        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(DEPENDENCE_MS));
         let mut totals = Totals { p_none: 1.0, ..Totals::default() };
         for member in members {
             let mut points = 0.0;
             for (row, metric, forecast) in self.forecasts(input.schema, member) {
                 points += row.points(forecast, input.levels, steps, (metric, member.own_quantiles), outlook);
-                let Some(critical) = row.critical.resolve(metric, member.own_quantiles) else { continue };
-                let breach = breach_probability(forecast, input.levels, row.side, critical, steps);
+                let Some(threshold) = row.critical_limit(metric, member.own_quantiles) else { continue };
+                let query = BreachQuery { side: row.side, threshold, steps, dependent_steps };
+                let breach = breach_probability(forecast, input.levels, &query);
                 totals.breaches += breach;
                 totals.p_none *= 1.0 - breach;
             }
@@ -252,6 +254,16 @@ impl FleetPolicy {
 }
 
 impl BreachRow {
+    /// The nearest value that counts as a breach: an own quantile must be passed, not only met.
+    fn critical_limit(&self, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
+        let limit = self.critical.resolve(metric, own)?;
+        Some(match (self.critical, self.side) {
+            (Threshold::Value(_), _) => limit,
+            (Threshold::OwnQuantile(_), BadSide::High) => limit.next_up(),
+            (Threshold::OwnQuantile(_), BadSide::Low) => limit.next_down(),
+        })
+    }
+
     /// The points of the higher threshold that is reached within `steps`.
     fn points(
         &self,
@@ -350,6 +362,9 @@ const OUTLOOKS: [Outlook; 2] = [
     Outlook { length_ms: 8 * 3_600_000, critical_points: 0.20, warning_points: 0.08 },
 ];
 
+/// Steps within two hours count as dependent on each other, as the fallback's decay has it.
+const DEPENDENCE_MS: i64 = 2 * 3_600_000;
+
 /// By how much the P90 must pass a threshold to count like the P50 that reaches it, in the metric's unit.
 const OUTER_MARGIN: f64 = 5.0;
 
@@ -421,6 +436,31 @@ mod tests {
         assert_eq!((summary.avg_risk_score, summary.max_risk_score), (38.0, 72.0));
         assert_eq!(summary.top_risks[0].server.as_str(), "a");
         assert_eq!(summary.levels.iter().map(|(_, count)| count).sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn a_constant_metric_does_not_breach_its_own_quantile() {
+        let flat = forecast("a", &[("load_average", [4.0; 3])]);
+        let row = BreachRow {
+            metric: "load_average".to_owned(),
+            side: BadSide::High,
+            warning: Threshold::OwnQuantile(0.995),
+            critical: Threshold::OwnQuantile(0.999),
+        };
+        let input = FleetInput {
+            schema: &Schema::server_metrics(),
+            levels: &QuantileLevels::new(&[0.1, 0.5, 0.9]).unwrap(),
+            step_length: StepLength::FIVE_MINUTES,
+        };
+        let own = |_: usize, _: f64| Some(4.0);
+        let member = FleetMember {
+            server: &flat.server,
+            forecast: Some(&flat),
+            risk: &risk(0.0),
+            own_quantiles: OwnQuantiles::new(&own),
+        };
+        let summary = FleetPolicy { rows: vec![row] }.summarize(&input, [member]);
+        assert!(summary.p_any_breach_8h.abs() < 1e-12 && summary.prob_8h.abs() < 1e-12);
     }
 
     #[test]

@@ -15,5 +15,5 @@ pub use assess::{RiskAssessment, RiskContribution, RiskInput};
 pub use fleet::{BreachRow, FleetHealth, FleetInput, FleetMember, FleetPolicy, FleetSummary, TopRisk};
 pub use level::{RiskLevel, WireLevel};
 pub use policy::{ProfileSelector, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject};
-pub use probability::breach_probability;
+pub use probability::{BreachQuery, breach_probability};
 pub use threshold::{OwnQuantiles, Threshold};
