@@ -6,11 +6,14 @@
 
 mod scorer;
 mod seasonal;
+mod series;
+mod summary;
 
 use ndarray::ArrayView2;
 
-pub use scorer::{ForecastScorer, HorizonQuality, QualitySummary, ScoredForecast, ScorerConfig};
+pub use scorer::{ForecastScorer, ScoredForecast, ScorerConfig};
 pub use seasonal::{SeasonalNaive, seasonal_naive};
+pub use summary::{HorizonQuality, QualitySummary};
 
 /// Returns the pinball loss `max(q·e, (q − 1)·e)` of a predicted quantile, `e = realised − predicted`
 /// (Koenker and Bassett 1978).
