@@ -11,6 +11,8 @@ pub mod monitor;
 pub mod quality;
 pub mod risk;
 pub mod schema;
+#[cfg(feature = "parquet")]
+pub mod store;
 pub mod time;
 pub mod window;
 

@@ -75,6 +75,7 @@ impl Fleet {
         self.slots[slot as usize].as_ref()
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Server> {
         let slot = *self.slot_by_name.get(name)?;
         self.slots[slot as usize].as_mut()

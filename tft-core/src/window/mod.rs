@@ -19,6 +19,8 @@ mod record;
 mod report;
 mod ring;
 mod server;
+#[cfg(feature = "parquet")]
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,6 +30,8 @@ pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
 pub use report::{IngestReport, Rejection};
+#[cfg(feature = "parquet")]
+pub(crate) use stored::StoredSample;
 pub use view::ServerView;
 
 use fault::{Fault, Reason};

@@ -91,6 +91,7 @@ impl OpenStep {
     }
 
     /// Returns the samples in time order.
+    #[cfg(feature = "parquet")]
     pub(super) fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
         let rows = self.values.chunks_exact(self.sums.len());
         let heads = self.times.iter().zip(&self.marks);

@@ -71,6 +71,7 @@ impl Server {
     }
 
     /// Returns the samples of a step that still takes more.
+    #[cfg(feature = "parquet")]
     pub(super) fn open_samples(&self, step: Step) -> impl Iterator<Item = Sample<'_>> {
         let open_step = &self.open_steps[self.open_index(step)];
         let holds_step = open_step.step() == step;
@@ -78,6 +79,7 @@ impl Server {
     }
 
     /// Returns the closed steps that have samples, in time order.
+    #[cfg(feature = "parquet")]
     pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
         let steps = self.ring.oldest().0..self.oldest_open(rules).0;
         steps.map(Step).filter(|&step| self.ring.mark_at(step) != Mark::EMPTY)

@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
+#[cfg(feature = "parquet")]
+mod checkpoint;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;

@@ -62,6 +62,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// Server, timestamp in milliseconds, values and status.
+type Sample = (usize, i64, [Option<f32>; 3], Option<usize>);
+
 /// Every sample of a server by its timestamp.
 #[derive(Default)]
 struct ModelServer {
@@ -134,13 +137,17 @@ impl ModelServer {
 
 /// Feeds the same operations to a window and to the model.
 #[derive(Default)]
-struct Pair {
+pub(crate) struct Pair {
     model: Model,
-    repeated: Option<(usize, i64, [Option<f32>; 3], Option<usize>)>,
+    repeated: Option<Sample>,
 }
 
 impl Pair {
-    fn apply(&mut self, window: &mut RollingWindow, operation: &Operation) -> Result<(), TestCaseError> {
+    pub(crate) fn apply(
+        &mut self,
+        window: &mut RollingWindow,
+        operation: &Operation,
+    ) -> Result<(), TestCaseError> {
         match *operation {
             Operation::Sample { server, delta_ms, values, status } => {
                 let newest_ms = self.model.0.get(&name(server)).map_or(30_000_000, |server| server.newest_ms);
@@ -154,11 +161,16 @@ impl Pair {
         }
     }
 
-    fn sample(
-        &mut self,
-        window: &mut RollingWindow,
-        sample: (usize, i64, [Option<f32>; 3], Option<usize>),
-    ) -> Result<(), TestCaseError> {
+    /// Compares everything that the window shows with the model.
+    pub(crate) fn check(&self, window: &RollingWindow) -> Result<(), TestCaseError> {
+        let names: Vec<_> = window.servers().map(|server| server.name().to_string()).collect();
+        prop_assert_eq!(names, self.model.0.keys().cloned().collect::<Vec<_>>());
+        let step_count: usize = self.model.0.values().map(|server| server.held_steps().len()).sum();
+        prop_assert_eq!(window.step_count(), step_count);
+        self.model.0.iter().try_for_each(|(server, model)| check_server(window, server, model))
+    }
+
+    fn sample(&mut self, window: &mut RollingWindow, sample: Sample) -> Result<(), TestCaseError> {
         let (server, at_ms, values, status) = sample;
         let report = window.ingest(&[record(server, at_ms, values, status)], Timestamp::MAX).unwrap();
         let model = self.model.0.entry(name(server)).or_default();
@@ -167,17 +179,6 @@ impl Pair {
         self.repeated = Some(sample);
         Ok(())
     }
-}
-
-pub(crate) fn apply_all(
-    window: &mut RollingWindow,
-    operations: &[Operation],
-) -> Result<impl FnMut(&mut RollingWindow, &Operation) -> Result<(), TestCaseError>, TestCaseError> {
-    let mut pair = Pair::default();
-    for operation in operations {
-        pair.apply(window, operation)?;
-    }
-    Ok(move |window: &mut RollingWindow, operation: &Operation| pair.apply(window, operation))
 }
 
 pub(crate) fn name(server: usize) -> String {
@@ -233,13 +234,7 @@ proptest! {
         for operation in &operations {
             pair.apply(&mut window, operation)?;
         }
-        let names: Vec<_> = window.servers().map(|server| server.name().to_string()).collect();
-        prop_assert_eq!(names, pair.model.0.keys().cloned().collect::<Vec<_>>());
-        let step_count: usize = pair.model.0.values().map(|server| server.held_steps().len()).sum();
-        prop_assert_eq!(window.step_count(), step_count);
-        for (server, model) in &pair.model.0 {
-            check_server(&window, server, model)?;
-        }
+        pair.check(&window)?;
     }
 
     #[test]

@@ -65,16 +65,14 @@ fn quote_non_finite(text: &str) -> String {
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
         let token = NON_FINITE.iter().find(|token| !strings.inside && rest.starts_with(**token));
-        let length = match token {
-            Some(token) => {
-                quoted.extend(["\"", token, "\""]);
-                token.len()
-            }
-            None => {
-                quoted.push(character);
-                strings.step(character as u32 as u8);
-                character.len_utf8()
-            }
+        let length = if let Some(token) = token {
+            quoted.extend(["\"", token, "\""]);
+            token.len()
+        } else {
+            quoted.push(character);
+            // No byte of a longer character is a quote or a backslash.
+            strings.step(character.try_into().unwrap_or(0));
+            character.len_utf8()
         };
         rest = &rest[length..];
     }

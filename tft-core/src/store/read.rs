@@ -1,0 +1,330 @@
+//! Parquet to a window: the footer, the batches, and the rows in the order in which they were taken.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, Field, Schema as ArrowSchema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use super::columns::{Columns, Texts, copy_metric, text_type, times};
+use super::error::StoreError;
+use super::{LoadReport, checksum, guard};
+use crate::schema::{Profile, Schema, ServerName, Status};
+use crate::time::{Timestamp, abbreviate};
+use crate::window::{RollingWindow, StoredSample, WindowConfig};
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8_192;
+/// Rows that are read whatever the configuration of the window: the original system's files are not in its
+/// steps.
+const ROWS_MAX_LEAST: u64 = 1_000_000;
+
+/// Reads a file into an empty window.
+pub(super) fn read(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
+    guard::check_footer(&bytes)?;
+    // The reader (parquet 59.3) asserts what it should check: one flipped byte in the definition levels of a
+    // column ends in "offset + len out of bounds" (`flipped_bytes_of_a_foreign_file_never_panic`). What it
+    // works on is dropped with it, so that no broken state is left behind.
+    catch_unwind(AssertUnwindSafe(|| read_checked(bytes, window)))
+        .unwrap_or_else(|panic| Err(StoreError::Panicked { message: message_of(&*panic) }))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    abbreviate(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message"))
+}
+
+fn read_checked(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
+    let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+    let metadata = metadata.parse_and_finish(&bytes).map_err(reading)?;
+    checksum::verify(&bytes, &metadata)?;
+    check_row_count(&metadata, window.config())?;
+    let footer = Footer::read(&metadata)?;
+    let (batches, columns) = open(bytes, metadata, window.schema())?;
+    let mut loader = Loader::new(window, columns.projected(), &footer);
+    for batch in batches {
+        loader.take(&batch.map_err(decoding)?)?;
+    }
+    loader.finish(&footer)
+}
+
+/// Prepares the reading of the columns that the schema knows.
+fn open(
+    bytes: Bytes,
+    metadata: ParquetMetaData,
+    schema: &Schema,
+) -> Result<(ParquetRecordBatchReader, Columns), StoreError> {
+    let metadata = Arc::new(metadata);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let plain = ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(reading)?;
+    let columns = Columns::find(plain.schema(), schema)?;
+    let mask = ProjectionMask::roots(plain.parquet_schema(), columns.positions());
+    let leaves = (0..plain.parquet_schema().num_columns()).filter(|&leaf| mask.leaf_included(leaf));
+    guard::check_pages(&bytes, &metadata, &leaves.collect::<Vec<_>>())?;
+    let options = ArrowReaderOptions::new().with_schema(with_dictionaries(plain.schema(), &columns));
+    let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(reading)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(reading)?;
+    Ok((reader, columns))
+}
+
+fn with_dictionaries(fields: &SchemaRef, columns: &Columns) -> SchemaRef {
+    let mut changed: Vec<Arc<Field>> = fields.fields().iter().cloned().collect();
+    for position in columns.text_positions() {
+        let field = &mut changed[position];
+        if *field.data_type() == arrow_schema::DataType::Utf8 {
+            *field = Arc::new(field.as_ref().clone().with_data_type(text_type()));
+        }
+    }
+    Arc::new(ArrowSchema::new_with_metadata(changed, fields.metadata().clone()))
+}
+
+fn check_row_count(metadata: &ParquetMetaData, config: &WindowConfig) -> Result<(), StoreError> {
+    let open_rows = (config.grace_steps + 1).saturating_mul(config.samples_per_step_max);
+    let rows = config.steps_per_server.saturating_add(open_rows).saturating_mul(config.servers_max);
+    let max = (rows as u64).max(ROWS_MAX_LEAST);
+    let counts =
+        metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
+    let count = counts.fold(0, u64::saturating_add);
+    if count > max {
+        return Err(StoreError::TooMany { what: "rows", count, max });
+    }
+    Ok(())
+}
+
+/// What the footer says beside the columns.
+struct Footer {
+    format_version: String,
+    tick_count: u64,
+    samples_accepted: HashMap<String, u64>,
+    saved_at: Option<Timestamp>,
+}
+
+impl Footer {
+    fn read(metadata: &ParquetMetaData) -> Result<Self, StoreError> {
+        let keys = metadata.file_metadata().key_value_metadata();
+        let value = |key: &str| {
+            let entry = keys?.iter().find(|entry| entry.key == key)?;
+            entry.value.as_deref()
+        };
+        let format_version = value("format_version").unwrap_or("1.0");
+        if format_version.split('.').next() != Some("1") {
+            return Err(StoreError::Version { version: abbreviate(format_version) });
+        }
+        Ok(Self {
+            format_version: abbreviate(format_version),
+            tick_count: parse_key("tick_count", value("tick_count"), "a number", |text| text.parse().ok())?,
+            samples_accepted: parse_key(
+                "server_timesteps",
+                value("server_timesteps"),
+                "a JSON object of numbers",
+                |text| serde_json::from_str(text).ok(),
+            )?,
+            // Only shown to people, so that a time which cannot be read costs nothing.
+            saved_at: value("timestamp").and_then(|text| Timestamp::parse(text).ok()),
+        })
+    }
+
+    /// Returns whether the rows of a server are in time order: this crate writes them so.
+    fn is_ordered(&self) -> bool {
+        self.format_version != "1.0"
+    }
+}
+
+fn parse_key<T: Default>(
+    key: &'static str,
+    value: Option<&str>,
+    expected: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    let Some(text) = value else { return Ok(T::default()) };
+    parse(text).ok_or_else(|| StoreError::FooterKey { key, value: abbreviate(text), expected })
+}
+
+/// Rows on their way into the window.
+struct Loader {
+    window: RollingWindow,
+    columns: Columns,
+    names: Names,
+    rows: Vec<Row>,
+    /// `[row][metric]`; NaN is a missing value.
+    values: Vec<f32>,
+    /// Whether rows can be taken as they come, or must be sorted by time first.
+    is_ordered: bool,
+    report: LoadReport,
+}
+
+struct Row {
+    at: Timestamp,
+    server: usize,
+    profile: Option<Profile>,
+    status: Option<Status>,
+}
+
+/// The servers' names, each held once.
+#[derive(Default)]
+struct Names {
+    names: Vec<ServerName>,
+    index: HashMap<ServerName, usize>,
+}
+
+impl Names {
+    /// Returns the position of a name, or the name if it is not acceptable.
+    fn position(&mut self, text: &str) -> Result<usize, String> {
+        if let Some(&position) = self.index.get(text) {
+            return Ok(position);
+        }
+        let name = ServerName::new(text).map_err(|_| abbreviate(text))?;
+        self.index.insert(name.clone(), self.names.len());
+        self.names.push(name);
+        Ok(self.names.len() - 1)
+    }
+}
+
+impl Loader {
+    fn new(window: RollingWindow, columns: Columns, footer: &Footer) -> Self {
+        let metrics = window.schema().metrics().iter().zip(&columns.metrics);
+        let missing = metrics.filter(|(_, column)| column.is_none()).map(|(metric, _)| metric.name.clone());
+        let report = LoadReport {
+            format_version: footer.format_version.clone(),
+            saved_at: footer.saved_at,
+            missing_metrics: missing.collect(),
+            ..LoadReport::default()
+        };
+        Self {
+            window,
+            columns,
+            names: Names::default(),
+            rows: Vec::new(),
+            values: Vec::new(),
+            is_ordered: footer.is_ordered(),
+            report,
+        }
+    }
+
+    fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        self.take_values(batch);
+        self.take_rows(batch)?;
+        self.report.rows += batch.num_rows() as u64;
+        if self.is_ordered { self.restore_rows() } else { Ok(()) }
+    }
+
+    fn finish(mut self, footer: &Footer) -> Result<(RollingWindow, LoadReport), StoreError> {
+        self.restore_rows()?;
+        let samples = footer.samples_accepted.iter().map(|(name, &count)| (name.as_str(), count));
+        self.window.restore_counters(footer.tick_count, samples);
+        Ok((self.window, self.report))
+    }
+
+    fn take_values(&mut self, batch: &RecordBatch) {
+        let metrics = self.window.schema().metrics();
+        let start = self.values.len();
+        self.values.resize(start + batch.num_rows() * metrics.len(), f32::NAN);
+        for (index, (metric, column)) in metrics.iter().zip(&self.columns.metrics).enumerate() {
+            if let Some(column) = column {
+                let rows = &mut self.values[start..];
+                let cells = rows.get_mut(index..).unwrap_or_default();
+                self.report.values_out_of_range +=
+                    copy_metric(batch.column(*column), metric, cells, metrics.len());
+            }
+        }
+    }
+
+    fn take_rows(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let mut servers = Texts::new(batch.column(self.columns.server));
+        let mut profiles = self.columns.profile.map(|column| Texts::new(batch.column(column)));
+        let mut statuses = self.columns.status.map(|column| Texts::new(batch.column(column)));
+        let times = times(batch.column(self.columns.timestamp));
+        for (row, time) in times.into_iter().enumerate() {
+            let cell = Cell { batch, row_in_file: self.report.rows + row as u64 };
+            let at = cell.require(self.columns.timestamp, time, "a time")?;
+            let server = servers.get(row, |text| self.names.position(text)).cloned();
+            let server = cell.require(self.columns.server, server, "a server's name")?;
+            let profile = profiles.as_mut().and_then(|profiles| profiles.get(row, profile_of).cloned());
+            let profile = match (self.columns.profile, profile) {
+                (Some(column), Some(profile)) => Some(cell.require(column, Some(profile), "a profile")?),
+                _ => None,
+            };
+            let schema = self.window.schema();
+            let status = statuses
+                .as_mut()
+                .and_then(|statuses| statuses.get(row, |text| schema.statuses().parse(text)).copied());
+            self.report.statuses_unknown += u64::from(status == Some(None));
+            self.rows.push(Row { at, server, profile, status: status.flatten() });
+        }
+        Ok(())
+    }
+
+    /// Gives the collected rows to the window.
+    fn restore_rows(&mut self) -> Result<(), StoreError> {
+        let stride = self.window.schema().metrics().len();
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        if !self.is_ordered {
+            order.sort_by_key(|&row| self.rows[row].at);
+        }
+        for row in order {
+            let values = &self.values[row * stride..(row + 1) * stride];
+            let Row { at, server, profile, status } = &self.rows[row];
+            let sample = StoredSample { at: *at, status: *status, values };
+            let is_empty = status.is_none() && values.iter().all(|value| value.is_nan());
+            let name = &self.names.names[*server];
+            let taken = !is_empty
+                && self
+                    .window
+                    .restore(name, profile.as_ref(), sample)
+                    .map_err(|source| StoreError::Window { source })?;
+            self.report.rows_dropped += u64::from(!taken);
+        }
+        self.rows.clear();
+        self.values.clear();
+        Ok(())
+    }
+}
+
+/// One row of a batch, for messages.
+struct Cell<'a> {
+    batch: &'a RecordBatch,
+    row_in_file: u64,
+}
+
+impl Cell<'_> {
+    /// Returns a value that must be there and readable.
+    fn require<T>(
+        &self,
+        column: usize,
+        value: Option<Result<T, String>>,
+        expected: &'static str,
+    ) -> Result<T, StoreError> {
+        let column = || self.batch.schema_ref().field(column).name().clone();
+        let row = self.row_in_file;
+        match value {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(value)) => Err(StoreError::Value { column: column(), value, row, expected }),
+            None => Err(StoreError::Null { column: column(), row }),
+        }
+    }
+}
+
+fn profile_of(text: &str) -> Result<Profile, String> {
+    Profile::new(text).map_err(|_| abbreviate(text))
+}
+
+fn reading(source: ParquetError) -> StoreError {
+    StoreError::Parquet { source }
+}
+
+fn decoding(error: ArrowError) -> StoreError {
+    match error {
+        ArrowError::ParquetError(message) => reading(ParquetError::General(message)),
+        error => reading(ParquetError::ArrowError(error.to_string())),
+    }
+}

@@ -1,0 +1,88 @@
+//! What a checkpoint keeps of a window, and how a window is made from it again.
+//!
+//! Closed steps leave as one sample at their first instant, steps that still take samples as their raw
+//! samples. Both come back through the same fold as live samples, so that the restored window treats what
+//! follows as the saved one would have.
+
+use super::fault::{Fault, Reason};
+use super::open_step::Sample;
+use super::ring::Mark;
+use super::{RollingWindow, ServerView};
+use crate::error::Error;
+use crate::schema::{Profile, ServerName, Status};
+use crate::time::Timestamp;
+
+/// One sample on its way into or out of a checkpoint.
+#[derive(Clone, Copy)]
+pub(crate) struct StoredSample<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) status: Option<Status>,
+    /// One value per metric; NaN is a missing value.
+    pub(crate) values: &'a [f32],
+}
+
+impl ServerView<'_> {
+    /// Visits what a checkpoint keeps of this server, in time order.
+    pub(crate) fn visit_stored<E>(
+        &self,
+        mut visit: impl FnMut(StoredSample<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rules = &self.window.rules;
+        let mut values = Vec::with_capacity(rules.aggregations.len());
+        for step in self.server.closed_steps(rules) {
+            values.clear();
+            values.extend(self.server.ring().row(step));
+            let at = rules.config.step.start_of(step);
+            visit(StoredSample { at, status: self.status_at(step), values: &values })?;
+        }
+        let open_steps = self.server.oldest_open(rules).0..=self.newest_step().0;
+        for sample in open_steps.flat_map(|step| self.server.open_samples(crate::time::Step(step))) {
+            visit(StoredSample { at: sample.at, status: sample.mark.status(), values: sample.values })?;
+        }
+        Ok(())
+    }
+}
+
+impl RollingWindow {
+    /// Takes a sample from a checkpoint; returns false if its step no longer takes samples.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if it names a server too many.
+    pub(crate) fn restore(
+        &mut self,
+        name: &ServerName,
+        profile: Option<&Profile>,
+        sample: StoredSample<'_>,
+    ) -> Result<bool, Error> {
+        let StoredSample { at, status, values } = sample;
+        let sample = Sample { at, mark: Mark::of(status), values };
+        let infer = || self.schema.profiles().infer(name.as_str()).clone();
+        match self.fleet.add(name, infer, sample, &self.rules) {
+            Ok((server, _)) => {
+                if let Some(profile) = profile.filter(|&profile| *profile != server.profile) {
+                    server.profile = profile.clone();
+                }
+                Ok(true)
+            }
+            Err(reason @ Reason::FleetFull { .. }) => {
+                let fault = Fault::new("server_name", name.as_str(), reason);
+                Err(Error::new(crate::ErrorKind::LimitExceeded, fault))
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Sets the counters that a checkpoint keeps.
+    pub(crate) fn restore_counters<'n>(
+        &mut self,
+        tick_count: u64,
+        samples_accepted: impl IntoIterator<Item = (&'n str, u64)>,
+    ) {
+        self.tick_count = tick_count;
+        for (name, count) in samples_accepted {
+            if let Some(server) = self.fleet.find_mut(name) {
+                server.samples_accepted = count;
+            }
+        }
+    }
+}
