@@ -1,8 +1,7 @@
 //! How good forecasts were, once the values are known.
 //!
 //! Owns the loss functions, the seasonal-naive reference and the [`ForecastScorer`] that an application
-//! feeds while it replays or runs. Defines the numbers as `spec/quality.md` does; makes no forecasts of the
-//! product's own and reads no files.
+//! feeds while it replays or runs. Makes no forecasts of the product's own and reads no files.
 
 mod scorer;
 mod seasonal;

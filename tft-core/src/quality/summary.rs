@@ -29,8 +29,8 @@ pub struct HorizonQuality {
     /// The forecasts' loss relative to seasonal naive's: below 1 is better. None before any value.
     ///
     /// Mean pinball loss of P10, P50 and P90 per series, divided by the same figure of seasonal naive,
-    /// geometric mean over series. `spec/quality.md` first divides both by the series' mean absolute
-    /// difference over a day, which cancels. A ratio counts as at least 10⁻⁶.
+    /// geometric mean over series. Dividing both by a scale of the
+    /// series first, as is usual, would cancel. A ratio counts as at least 10⁻⁶.
     pub rel_wql: Option<f64>,
     /// The share of realised values inside P10–P90, 0 to 1; none before any value.
     pub coverage: Option<f64>,

@@ -14,7 +14,7 @@ use crate::time::StepLength;
 /// The thresholds by which a fleet is judged.
 ///
 /// # Defaults
-/// Those of the server-metrics preset (`spec/monitoring.md` §7).
+/// Those of the server-metrics preset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetPolicy {
