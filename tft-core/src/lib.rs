@@ -9,6 +9,7 @@ pub mod forecast;
 pub mod model;
 pub mod monitor;
 pub mod quality;
+pub mod quantile;
 pub mod risk;
 pub mod schema;
 #[cfg(feature = "parquet")]

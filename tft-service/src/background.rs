@@ -138,8 +138,8 @@ impl Inference {
         }
         let copy: RollingWindow = window.clone();
         drop(window);
-        match self.engine.assess(&copy, now) {
-            Ok(assessment) => self.state.publish(Snapshot::new(assessment)),
+        match self.engine.view(&copy, now) {
+            Ok(view) => self.state.publish(Snapshot::new(view)),
             Err(error) => tracing::error!(error = in_one_line(&error), "the forecast failed"),
         }
         let finished = self.clock.monotonic();

@@ -18,6 +18,7 @@ pub enum ServiceError {
     #[error("the model cannot be used")]
     Model {
         /// What is wrong with it.
+        #[from]
         source: tft_core::Error,
     },
     /// The checkpoint cannot be read or written.

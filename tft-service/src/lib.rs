@@ -11,13 +11,11 @@ mod engine;
 mod error;
 mod http;
 mod limits;
-mod own_history;
 mod persistence;
 mod pipeline;
 mod server;
 mod snapshot;
 mod state;
-mod stub;
 mod wire;
 
 pub use config::Config;

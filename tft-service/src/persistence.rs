@@ -13,13 +13,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tft_core::schema::Schema;
+use tft_core::store::{self, LoadReport};
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
 use crate::state::ServiceState;
-use crate::stub as store;
 
 /// Saves the window of a running service.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Checkpointer {
     path: PathBuf,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
-    saved_generation: Option<u64>,
+    saved_generation: u64,
 }
 
 /// Loads the checkpoint, or starts with an empty window if there is none.
@@ -49,10 +49,9 @@ pub(crate) fn open(
         tell_fresh_start(path);
         return fresh();
     }
-    match store::load(path, schema, config) {
-        Ok((window, _)) => {
-            let (servers, steps) = (window.server_count(), window.step_count());
-            tracing::info!(servers, steps, path = %path.display(), "loaded the checkpoint");
+    match store::load(path, schema.clone(), config.clone()) {
+        Ok((window, report)) => {
+            tell_loaded(&window, &report);
             Ok(window)
         }
         Err(error) if error.is_corrupt() => {
@@ -67,7 +66,9 @@ pub(crate) fn open(
 
 impl Checkpointer {
     pub(crate) fn new(path: PathBuf, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
-        Self { path, state, clock, saved_generation: None }
+        // What was just loaded, or is empty, need not be saved again.
+        let saved_generation = state.lock_window().generation();
+        Self { path, state, clock, saved_generation }
     }
 
     /// Saves every `interval` until the other end of `stop` is dropped, and once more then.
@@ -86,7 +87,7 @@ impl Checkpointer {
     /// Saves a copy of the window, so that feeds do not wait for the disk.
     fn save_if_changed(&mut self) -> Result<(), ServiceError> {
         let window = self.state.lock_window();
-        let generation = Some(window.generation());
+        let generation = window.generation();
         if generation == self.saved_generation {
             return Ok(());
         }
@@ -96,6 +97,21 @@ impl Checkpointer {
         self.saved_generation = generation;
         tracing::info!(steps = copy.step_count(), path = %self.path.display(), "saved the checkpoint");
         Ok(())
+    }
+}
+
+fn tell_loaded(window: &RollingWindow, report: &LoadReport) {
+    let (servers, steps, rows) = (window.server_count(), window.step_count(), report.rows);
+    tracing::info!(servers, steps, rows, "loaded the checkpoint");
+    let lost = (report.rows_dropped, report.values_out_of_range, report.statuses_unknown);
+    if lost != (0, 0, 0) || !report.missing_metrics.is_empty() {
+        tracing::warn!(
+            rows_dropped = report.rows_dropped,
+            values_out_of_range = report.values_out_of_range,
+            statuses_unknown = report.statuses_unknown,
+            missing_metrics = report.missing_metrics.join(","),
+            "not everything in the checkpoint could be used"
+        );
     }
 }
 

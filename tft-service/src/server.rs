@@ -49,7 +49,7 @@ impl Server {
         config.check()?;
         let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
         let path = &config.persistence_file;
-        let window = persistence::open(path, engine.schema(), &engine.window_config(), clock.now())?;
+        let window = persistence::open(path, &engine.facts().schema, &engine.window_config(), clock.now())?;
         Self::with_engine(config, clock, engine, window).await
     }
 
@@ -60,7 +60,7 @@ impl Server {
     pub(crate) async fn with_engine(
         config: Config,
         clock: Arc<dyn Clock>,
-        engine: Engine,
+        mut engine: Engine,
         window: RollingWindow,
     ) -> Result<Self, ServiceError> {
         config.check()?;
@@ -69,9 +69,10 @@ impl Server {
         let listener = TcpListener::bind(asked).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let wake = wake_channel();
-        let empty = Snapshot::new(engine.empty_assessment(clock.now()));
-        let needed_steps = engine.history_steps_needed();
-        let state = ServiceState::new(window, needed_steps, Arc::clone(&clock), empty, wake.0.clone());
+        let empty = engine.view(&engine.empty_window()?, clock.now())?;
+        let needed_steps = engine.facts().history_steps_needed;
+        let state =
+            ServiceState::new(window, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(&config, engine, &state, &clock, wake)?;
         let pipeline = Arc::new(Pipeline::new(&config, address, clock, state));
@@ -159,7 +160,8 @@ impl Connection {
             }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).max_buf_size(limits.header_bytes_max);
+        http.timer(TokioTimer::new()).max_header_size(limits.header_bytes_max);
+        http.max_buf_size(limits.header_bytes_max.max(READ_BUFFER_BYTES_MIN));
         // hyper's timer runs from the end of the request before: it bounds idle time, the guard headers.
         http.header_read_timeout(limits.idle_timeout);
         let connection = pin!(watcher.watch(http.serve_connection(io, service)));
@@ -169,5 +171,8 @@ impl Connection {
         drop(slot);
     }
 }
+
+/// The least that hyper takes.
+const READ_BUFFER_BYTES_MIN: usize = 8 << 10;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

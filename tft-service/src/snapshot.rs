@@ -1,25 +1,35 @@
 //! The newest forecasts with everything that follows from them, rendered.
 
 use hyper::body::Bytes;
+use tft_core::FleetAssessment;
 
-use crate::engine::Assessment;
-use crate::wire;
+use crate::engine::Facts;
+use crate::wire::{self, Selection};
 
 /// One moment's view of the fleet: immutable, shared by all readers.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) assessment: Assessment,
+    pub(crate) view: FleetView,
     /// The whole reply of `GET /predictions/current`.
     pub(crate) predictions_json: Bytes,
     /// The whole reply of `GET /alerts/active`.
     pub(crate) alerts_json: Bytes,
 }
 
+/// What replies are rendered from.
+#[derive(Debug)]
+pub(crate) struct FleetView {
+    pub(crate) facts: Facts,
+    pub(crate) assessment: FleetAssessment,
+    /// Steps with samples that the forecasts were made from, over all servers.
+    pub(crate) input_points: usize,
+}
+
 impl Snapshot {
-    /// Renders an assessment, so that readers only copy a pointer.
-    pub(crate) fn new(assessment: Assessment) -> Self {
-        let predictions_json = wire::render_predictions(&assessment, &wire::Selection::default()).into();
-        let alerts_json = wire::render_alerts(&assessment).into();
-        Self { assessment, predictions_json, alerts_json }
+    /// Renders a view, so that readers only copy a pointer.
+    pub(crate) fn new(view: FleetView) -> Self {
+        let predictions_json = wire::render_predictions(&view, &Selection::default()).into();
+        let alerts_json = wire::render_alerts(&view).into();
+        Self { view, predictions_json, alerts_json }
     }
 }

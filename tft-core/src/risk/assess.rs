@@ -62,7 +62,7 @@ struct Reading {
 
 impl RiskPolicy {
     /// Scores a server: `clamp(0.7·current + 0.3·predicted)` of the points of all rows (with the default
-    /// weights, `spec/monitoring.md` §7).
+    /// weights).
     ///
     /// The predicted value is the mean over the first steps of the P90, or of the P10 where low is bad. Of
     /// several rows with one name the one with the most points counts.
@@ -74,7 +74,8 @@ impl RiskPolicy {
         contributions.dedup_by(|later, first| later.metric == first.metric);
         contributions.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.metric.cmp(&b.metric)));
         let points: f64 = contributions.iter().map(|contribution| contribution.points).sum();
-        let score = points.clamp(0.0, 100.0);
+        // The empty sum is −0.
+        let score = points.clamp(0.0, 100.0) + 0.0;
         RiskAssessment { score, level: RiskLevel::of(score), contributions }
     }
 

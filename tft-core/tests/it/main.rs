@@ -6,6 +6,8 @@
 mod bad_model;
 #[cfg(feature = "parquet")]
 mod checkpoint;
+#[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]
+mod default_model;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;

@@ -12,9 +12,9 @@ pub(super) fn current(state: &ServiceState, query: Option<&str>) -> Result<Reply
     if query.value("format").is_some_and(|format| format != "json") {
         return Err(Refusal::NotAcceptable { offered: "`format=json`" });
     }
-    let selection = Selection::parse(&query, &snapshot.assessment)?;
+    let selection = Selection::parse(&query, &snapshot.view)?;
     if selection.is_everything() {
         return Ok(json(StatusCode::OK, snapshot.predictions_json.clone()));
     }
-    Ok(json(StatusCode::OK, render_predictions(&snapshot.assessment, &selection)))
+    Ok(json(StatusCode::OK, render_predictions(&snapshot.view, &selection)))
 }

@@ -1,34 +1,79 @@
-//! The reply of `/alerts/active`.
+//! Alerts as clients read them.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tft_core::alert::{Alert, AlertState, Severity};
 use tft_core::time::Timestamp;
 
-use crate::engine::Assessment;
+use super::selection::Selection;
+use crate::snapshot::FleetView;
 
 /// The reply of `GET /alerts/active`.
 #[derive(Serialize)]
-struct AlertsReply {
+struct AlertsReply<'a> {
     timestamp: String,
     count: usize,
-    alerts: Vec<AlertEntry>,
+    alerts: Vec<AlertEntry<'a>>,
 }
 
-/// One alert, as old clients know it and more.
+/// One alert: the fields that old clients know, and its life.
 #[derive(Serialize)]
-pub(super) struct AlertEntry {}
-
-/// Renders the alerts that are pending or firing.
-pub(crate) fn render_alerts(assessment: &Assessment) -> Vec<u8> {
-    let alerts = entries(assessment);
-    let reply = AlertsReply { timestamp: utc(assessment.at), count: alerts.len(), alerts };
-    super::to_json(&reply)
+pub(super) struct AlertEntry<'a> {
+    server: &'a str,
+    metric: &'a str,
+    severity: Severity,
+    predicted_value: Option<f64>,
+    current_value: Option<f64>,
+    threshold: Option<f64>,
+    steps_ahead: Option<usize>,
+    minutes_ahead: Option<f64>,
+    message: &'a str,
+    state: AlertState,
+    since: String,
+    first_seen: String,
+    fingerprint: &'a str,
+    quantile: f64,
+    rule: &'a str,
+    labels: &'a BTreeMap<String, String>,
 }
 
-pub(super) fn entries(_assessment: &Assessment) -> Vec<AlertEntry> {
-    Vec::new()
+/// Renders all alerts that are not resolved.
+pub(crate) fn render_alerts(view: &FleetView) -> Vec<u8> {
+    let alerts = entries(view, &Selection::default());
+    super::to_json(&AlertsReply { timestamp: utc(view.assessment.at), count: alerts.len(), alerts })
+}
+
+/// The alerts of the selected servers.
+pub(super) fn entries<'a>(view: &'a FleetView, selection: &Selection) -> Vec<AlertEntry<'a>> {
+    let selected = view.assessment.alerts.iter().filter(|alert| selection.has_server(alert.server.as_str()));
+    selected.map(AlertEntry::new).collect()
 }
 
 /// Returns an instant as RFC 3339 with `Z`.
 pub(super) fn utc(at: Timestamp) -> String {
     at.to_string()
+}
+
+impl<'a> AlertEntry<'a> {
+    fn new(alert: &'a Alert) -> Self {
+        Self {
+            server: alert.server.as_str(),
+            metric: &alert.metric,
+            severity: alert.severity,
+            predicted_value: alert.predicted_value,
+            current_value: alert.current_value,
+            threshold: alert.threshold,
+            steps_ahead: alert.steps_ahead,
+            minutes_ahead: alert.minutes_ahead,
+            message: &alert.message,
+            state: alert.state,
+            since: utc(alert.since),
+            first_seen: utc(alert.first_seen),
+            fingerprint: &alert.fingerprint,
+            quantile: alert.quantile,
+            rule: &alert.rule,
+            labels: &alert.labels,
+        }
+    }
 }

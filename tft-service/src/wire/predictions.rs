@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::alerts::{self, AlertEntry, utc};
 use super::selection::Selection;
-use super::server::ServerEntry;
+use super::server::{Part, ServerEntry};
 use super::summary::{Environment, Summary};
-use crate::engine::Assessment;
+use crate::snapshot::FleetView;
 
 /// The reply of `GET /predictions/current`.
 #[derive(Serialize)]
 struct PredictionsReply<'a> {
     predictions: BTreeMap<&'a str, ServerEntry<'a>>,
-    alerts: Vec<AlertEntry>,
+    alerts: Vec<AlertEntry<'a>>,
     environment: Environment,
     summary: Summary<'a>,
     metadata: Metadata<'a>,
@@ -26,7 +26,7 @@ struct Metadata<'a> {
     model_type: &'static str,
     model_id: &'a str,
     prediction_time: String,
-    /// The start of the first step that is forecast.
+    /// The start of the first step that is forecast; none before there is data.
     forecast_start: Option<String>,
     step_seconds: i64,
     horizon_steps: usize,
@@ -35,60 +35,50 @@ struct Metadata<'a> {
     method: BTreeMap<&'a str, &'static str>,
 }
 
-/// Renders the selected part of an assessment.
-pub(crate) fn render_predictions(assessment: &Assessment, selection: &Selection) -> Vec<u8> {
-    let quantile_indices = selection.quantile_indices(&assessment.levels);
+/// Renders the selected part of a view; figures of the fleet are always those of the whole fleet.
+pub(crate) fn render_predictions(view: &FleetView, selection: &Selection) -> Vec<u8> {
+    let forecast = &view.assessment.forecast;
+    let part = Part {
+        schema: &view.facts.schema,
+        step_length: forecast.step_length,
+        levels: &forecast.quantiles,
+        quantile_indices: selection.quantile_indices(&forecast.quantiles),
+        selection,
+    };
     super::to_json(&PredictionsReply {
-        predictions: predictions(assessment, selection, &quantile_indices),
-        alerts: alerts::entries(assessment),
-        environment: Environment::new(&assessment.summary),
-        summary: Summary::new(&assessment.summary),
-        metadata: metadata(assessment, selection, &quantile_indices),
-        timestamp: utc(assessment.at),
+        predictions: predictions(view, &part),
+        alerts: alerts::entries(view, selection),
+        environment: Environment::new(&view.assessment.summary),
+        summary: Summary::new(&view.assessment.summary),
+        metadata: Metadata::new(view, &part),
+        timestamp: utc(view.assessment.at),
     })
 }
 
-fn predictions<'a>(
-    assessment: &'a Assessment,
-    selection: &'a Selection,
-    quantile_indices: &'a [usize],
-) -> BTreeMap<&'a str, ServerEntry<'a>> {
-    let selected =
-        assessment.servers().filter(|(forecast, _)| selection.has_server(forecast.server.as_str()));
-    let entries = selected.map(|(forecast, risk)| {
-        let entry = ServerEntry {
-            schema: &assessment.schema,
-            step_length: assessment.step_length,
-            levels: &assessment.levels,
-            quantile_indices,
-            selection,
-            forecast,
-            risk_score: risk.score,
-        };
-        (forecast.server.as_str(), entry)
-    });
-    entries.collect()
+fn predictions<'a>(view: &'a FleetView, part: &'a Part<'a>) -> BTreeMap<&'a str, ServerEntry<'a>> {
+    let servers = view.assessment.forecast.servers.iter().zip(&view.assessment.servers);
+    let selected = servers.filter(|(forecast, _)| part.selection.has_server(forecast.server.as_str()));
+    let entry = |(forecast, assessment)| ServerEntry { part, forecast, assessment };
+    selected.map(|server| (server.0.server.as_str(), entry(server))).collect()
 }
 
-fn metadata<'a>(
-    assessment: &'a Assessment,
-    selection: &Selection,
-    quantile_indices: &[usize],
-) -> Metadata<'a> {
-    let levels = assessment.levels.as_slice();
-    let step = assessment.step_length;
-    let start = assessment.forecast.as_ref().map(|forecast| step.end_of(forecast.origin));
-    let methods =
-        assessment.servers().map(|(forecast, _)| (forecast.server.as_str(), forecast.method().as_str()));
-    Metadata {
-        model_type: "TFT",
-        model_id: &assessment.model_id,
-        prediction_time: utc(assessment.at),
-        forecast_start: start.map(utc),
-        step_seconds: step.as_millis() / 1000,
-        horizon_steps: selection.horizon_steps(assessment.horizon_steps),
-        quantiles: quantile_indices.iter().map(|&index| levels[index].level()).collect(),
-        input_points: assessment.input_points,
-        method: methods.filter(|(name, _)| selection.has_server(name)).collect(),
+impl<'a> Metadata<'a> {
+    fn new(view: &'a FleetView, part: &Part<'_>) -> Self {
+        let forecast = &view.assessment.forecast;
+        let start = forecast.step_length.end_of(forecast.origin);
+        let methods =
+            forecast.servers.iter().map(|server| (server.server.as_str(), server.method().as_str()));
+        let levels = forecast.quantiles.as_slice();
+        Self {
+            model_type: "TFT",
+            model_id: &view.facts.model_id,
+            prediction_time: utc(view.assessment.at),
+            forecast_start: (!forecast.servers.is_empty()).then(|| utc(start)),
+            step_seconds: forecast.step_length.as_millis() / 1000,
+            horizon_steps: part.selection.horizon_steps(view.facts.horizon_steps),
+            quantiles: part.quantile_indices.iter().map(|&index| levels[index].level()).collect(),
+            input_points: view.input_points,
+            method: methods.filter(|(name, _)| part.selection.has_server(name)).collect(),
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use tft_core::forecast::{Quantile, QuantileLevels};
 
-use crate::engine::Assessment;
 use crate::http::{Query, Refusal};
+use crate::snapshot::FleetView;
 
 /// The part of the predictions that a reply has.
 ///
@@ -25,12 +25,12 @@ impl Selection {
     /// # Errors
     /// [`Refusal::NotFound`] for a server that the fleet does not have, [`Refusal::BadRequest`] for a metric,
     /// horizon or quantile that the forecasts do not have.
-    pub(crate) fn parse(query: &Query, assessment: &Assessment) -> Result<Self, Refusal> {
-        let servers = query.list("server").map(|names| parse_servers(&names, assessment)).transpose()?;
-        let metrics = query.list("metrics").map(|names| parse_metrics(&names, assessment)).transpose()?;
-        let horizon_max = assessment.horizon_steps;
+    pub(crate) fn parse(query: &Query, view: &FleetView) -> Result<Self, Refusal> {
+        let servers = query.list("server").map(|names| parse_servers(&names, view)).transpose()?;
+        let metrics = query.list("metrics").map(|names| parse_metrics(&names, view)).transpose()?;
+        let horizon_max = view.facts.horizon_steps;
         let horizon = query.value("horizon").map(|text| parse_horizon(text, horizon_max)).transpose()?;
-        let levels = &assessment.levels;
+        let levels = &view.assessment.forecast.quantiles;
         let quantiles = query.list("quantiles").map(|texts| parse_quantiles(&texts, levels)).transpose()?;
         Ok(Self { servers, metrics, horizon_steps: horizon, quantiles })
     }
@@ -63,16 +63,16 @@ impl Selection {
     }
 }
 
-fn parse_servers(names: &[&str], assessment: &Assessment) -> Result<BTreeSet<String>, Refusal> {
-    match names.iter().find(|name| !assessment.has_server(name)) {
+fn parse_servers(names: &[&str], view: &FleetView) -> Result<BTreeSet<String>, Refusal> {
+    match names.iter().find(|name| view.assessment.forecast.server(name).is_none()) {
         Some(name) => Err(Refusal::NotFound(format!("there is no server `{}`", shorten(name)))),
         None => Ok(names.iter().map(|&name| name.to_owned()).collect()),
     }
 }
 
-fn parse_metrics(names: &[&str], assessment: &Assessment) -> Result<Vec<usize>, Refusal> {
+fn parse_metrics(names: &[&str], view: &FleetView) -> Result<Vec<usize>, Refusal> {
     let unknown = |name: &str| Refusal::BadRequest(format!("there is no metric `{}`", shorten(name)));
-    let index = |name: &&str| assessment.schema.metric_index(name).ok_or_else(|| unknown(name));
+    let index = |name: &&str| view.facts.schema.metric_index(name).ok_or_else(|| unknown(name));
     names.iter().map(index).collect()
 }
 

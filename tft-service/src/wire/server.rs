@@ -2,7 +2,8 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use tft_core::forecast::{Forecast, Method, MetricForecast, QuantileLevels};
+use tft_core::ServerAssessment;
+use tft_core::forecast::{Forecast, Method, MetricForecast, Quantile, QuantileLevels};
 use tft_core::risk::WireLevel;
 use tft_core::schema::Schema;
 use tft_core::time::StepLength;
@@ -10,15 +11,20 @@ use tft_core::time::StepLength;
 use super::display::DisplayMetrics;
 use super::selection::Selection;
 
-/// One server: an object with an entry per metric, and what follows from the metrics.
-pub(super) struct ServerEntry<'a> {
+/// Which part of the forecasts a reply has, and what reading them takes.
+pub(super) struct Part<'a> {
     pub(super) schema: &'a Schema,
     pub(super) step_length: StepLength,
     pub(super) levels: &'a QuantileLevels,
-    pub(super) quantile_indices: &'a [usize],
+    pub(super) quantile_indices: Vec<usize>,
     pub(super) selection: &'a Selection,
+}
+
+/// One server: an object with an entry per metric, and what follows from the metrics.
+pub(super) struct ServerEntry<'a> {
+    pub(super) part: &'a Part<'a>,
     pub(super) forecast: &'a Forecast,
-    pub(super) risk_score: f64,
+    pub(super) assessment: &'a ServerAssessment,
 }
 
 /// The risk level as old clients know it.
@@ -32,11 +38,8 @@ struct AlertEntry {
 }
 
 struct MetricEntry<'a> {
+    part: &'a Part<'a>,
     forecast: &'a MetricForecast,
-    levels: &'a QuantileLevels,
-    quantile_indices: &'a [usize],
-    horizon_steps: usize,
-    steps_per_hour: usize,
 }
 
 /// The path of one quantile.
@@ -46,30 +49,22 @@ struct Path<'a> {
     horizon_steps: usize,
 }
 
-impl ServerEntry<'_> {
-    fn metric<'a>(&'a self, forecast: &'a MetricForecast) -> MetricEntry<'a> {
-        MetricEntry {
-            forecast,
-            levels: self.levels,
-            quantile_indices: self.quantile_indices,
-            horizon_steps: self.selection.horizon_steps(forecast.horizon()),
-            steps_per_hour: (HOUR_MS / self.step_length.as_millis()).max(1) as usize,
-        }
-    }
-}
-
 impl Serialize for ServerEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { part, forecast, assessment } = *self;
+        let score = assessment.risk.score;
         let mut map = serializer.serialize_map(None)?;
-        let selected = |forecast: &&MetricForecast| self.selection.has_metric(forecast.metric);
-        for forecast in self.forecast.metrics.iter().filter(selected) {
-            let name = &self.schema.metrics()[forecast.metric].name;
-            map.serialize_entry(name, &self.metric(forecast))?;
+        for forecast in forecast.metrics.iter().filter(|forecast| part.selection.has_metric(forecast.metric))
+        {
+            let name = &part.schema.metrics()[forecast.metric].name;
+            map.serialize_entry(name, &MetricEntry { part, forecast })?;
         }
-        map.serialize_entry("risk_score", &self.risk_score)?;
-        map.serialize_entry("profile", self.forecast.profile.as_str())?;
-        map.serialize_entry("alert", &AlertEntry::of(self.risk_score))?;
-        let display = DisplayMetrics { schema: self.schema, levels: self.levels, forecast: self.forecast };
+        map.serialize_entry("risk_score", &score)?;
+        map.serialize_entry("profile", forecast.profile.as_str())?;
+        map.serialize_entry("alert", &AlertEntry::of(score))?;
+        map.serialize_entry("risk_level", assessment.risk.level.as_str())?;
+        map.serialize_entry("readiness", &assessment.readiness.state)?;
+        let display = DisplayMetrics { schema: part.schema, levels: part.levels, forecast };
         map.serialize_entry("display_metrics", &display)?;
         map.end()
     }
@@ -86,8 +81,9 @@ impl AlertEntry {
 impl MetricEntry<'_> {
     /// The change of the median per step over the first hour, in the metric's unit.
     fn trend(&self) -> f32 {
-        let median = self.forecast.path(self.levels.nearest(tft_core::forecast::Quantile::MEDIAN));
-        let steps = self.steps_per_hour.min(median.len());
+        let median = self.forecast.path(self.part.levels.nearest(Quantile::MEDIAN));
+        let steps_per_hour = HOUR_MS / self.part.step_length.as_millis();
+        let steps = median.len().min(steps_per_hour.max(1) as usize);
         if steps < 2 {
             return 0.0;
         }
@@ -97,16 +93,17 @@ impl MetricEntry<'_> {
 
 impl Serialize for MetricEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { part, forecast } = *self;
+        let horizon_steps = part.selection.horizon_steps(forecast.horizon());
         let mut map = serializer.serialize_map(None)?;
-        for &quantile_index in self.quantile_indices {
-            let label = self.levels.as_slice()[quantile_index].label();
-            let (forecast, horizon_steps) = (self.forecast, self.horizon_steps);
+        for &quantile_index in &part.quantile_indices {
+            let label = part.levels.as_slice()[quantile_index].label();
             map.serialize_entry(&label, &Path { forecast, quantile_index, horizon_steps })?;
         }
-        map.serialize_entry("current", &self.forecast.current)?;
+        map.serialize_entry("current", &forecast.current)?;
         map.serialize_entry("trend", &self.trend())?;
-        if self.forecast.method == Method::Fallback {
-            map.serialize_entry("method", self.forecast.method.as_str())?;
+        if forecast.method == Method::Fallback {
+            map.serialize_entry("method", forecast.method.as_str())?;
         }
         map.end()
     }

@@ -1,6 +1,6 @@
 //! A minimal HTTP/1.1 client that sends exactly what a test says.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 

@@ -115,6 +115,8 @@ impl TestServer {
                 "no forecast of {input_points} points in time: {}",
                 reply["metadata"]
             );
+            // The inference thread rests between two forecasts of one origin, by the clock that stands still.
+            self.clock.advance(Duration::from_millis(20));
             std::thread::sleep(Duration::from_millis(50));
         }
     }

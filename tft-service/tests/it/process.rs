@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -72,12 +72,23 @@ fn lines_of(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 
 /// Runs a command that must fail at start, with one line on standard error.
 fn fails(command: &mut Command) -> String {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    let text = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{text}");
-    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("tft-service: ")).collect();
-    assert_eq!(lines.len(), 1, "{text}");
-    lines[0].to_owned()
+    let mut child = command.spawn().unwrap();
+    let log = lines_of(child.stderr.take().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let log: Vec<_> = log.iter().collect();
+    assert_eq!(status.code(), Some(1), "{log:?}");
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with("tft-service: ")).collect();
+    assert_eq!(lines.len(), 1, "{log:?}");
+    lines[0].clone()
 }
 
 #[test]

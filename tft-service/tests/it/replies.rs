@@ -34,9 +34,26 @@ fn status_tells_how_far_the_window_has_come() {
     assert_eq!(server.status()["warmup"]["message"], "Waiting for data...");
     server.feed_records(&history("ppdb001", 3, |_| 20.0));
     let mut status = server.status();
-    let required = status["warmup"]["required_size"].take();
-    assert!(required.as_u64().unwrap() > 3);
-    insta::assert_json_snapshot!(status, @"");
+    let (required, percent) = (&status["warmup"]["required_size"], &status["warmup"]["progress_percent"]);
+    assert!(required.as_u64().unwrap() > 3 && percent.as_u64().unwrap() < 3, "{status}");
+    for model_dependent in ["required_size", "progress_percent"] {
+        status["warmup"][model_dependent].take();
+    }
+    insta::assert_json_snapshot!(status, @r#"
+    {
+      "running": true,
+      "tick_count": 1,
+      "warmup": {
+        "current_size": 2,
+        "is_warmed_up": false,
+        "message": "Warming up: 0/1 servers ready",
+        "progress_percent": null,
+        "required_size": null,
+        "threshold": 150
+      },
+      "window_size": 3
+    }
+    "#);
 }
 
 #[test]
@@ -65,16 +82,22 @@ fn predictions_have_the_known_shape() {
             "load_average",
             "mem_used_pct",
             "profile",
+            "readiness",
+            "risk_level",
             "risk_score"
         ]
     );
     assert_eq!(keys(&entry["cpu_user_pct"]), ["current", "method", "p10", "p50", "p90", "trend"]);
     assert_eq!(entry["profile"], "database");
-    insta::assert_json_snapshot!(entry["alert"], @"");
+    assert_eq!(
+        entry["alert"],
+        json!({ "level": "healthy", "score": 0.0, "color": "#44ff44", "emoji": "🟢", "label": "Healthy" })
+    );
+    assert!(reply["predictions"]["ppdb001"].to_string().contains(r#""risk_score":0.0"#));
     assert_eq!(keys(&entry["display_metrics"]), ["cpu", "load", "memory"]);
     assert_eq!(keys(&entry["display_metrics"]["cpu"]), ["current", "delta", "predicted", "trend", "unit"]);
-    insta::assert_json_snapshot!(keys(&reply["environment"]), @"");
-    insta::assert_json_snapshot!(keys(&reply["summary"]), @"");
+    insta::assert_snapshot!(keys(&reply["environment"]).join(" "), @"expected_breaches_30m expected_breaches_8h fleet_health high_risk_servers incident_probability_30m incident_probability_8h p_any_breach_30m p_any_breach_8h prob_30m prob_8h total_servers");
+    insta::assert_snapshot!(keys(&reply["summary"]).join(" "), @"avg_risk_score critical_count degrading_count healthy_count max_risk_score top_5_risks total_servers warning_count watch_count");
 }
 
 #[test]
