@@ -9,7 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::ServeArgs;
+use crate::config::args::{DemoArgs, ServeArgs};
+use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::server::Server;
 
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Serve forecasts of the metrics that are fed (the default)
     Serve(ServeArgs),
+    /// Replay a week of real services, print what was forecast and what happened, then serve the result
+    Demo(DemoArgs),
 }
 
 /// Runs the command that the process's arguments ask for.
@@ -38,6 +41,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(args)) => serve(args),
+        Some(Command::Demo(args)) => demo(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,18 +53,34 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    // A key that is not UTF-8 must be refused rather than count as not set.
-    let api_key = std::env::var_os("TFT_API_KEY").map(|key| key.to_string_lossy().into_owned());
-    let config = args.into_config(api_key.as_deref())?;
+    let config = args.into_config(api_key().as_deref())?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     runtime()?.block_on(async {
         // Before the port is bound, so that no signal is missed once somebody can see the service.
         let stop = stop_signal()?;
-        let server = Server::bind(config, Arc::new(SystemClock::new())).await?;
+        Server::bind(config, Arc::new(SystemClock::new())).await?.run(stop).await
+    })
+}
+
+fn demo(args: DemoArgs) -> Result<(), ServiceError> {
+    let config = args.into_config(api_key().as_deref())?;
+    let Replayed { engine, window, clock } = demo::replay_and_report(&config)?;
+    if config.is_once {
+        return Ok(());
+    }
+    runtime()?.block_on(async {
+        let stop = stop_signal()?;
+        let server = Server::with_engine(config.serve, clock, engine, window).await?;
+        eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
         server.run(stop).await
     })
+}
+
+/// A key that is not UTF-8 must be refused rather than count as not set.
+fn api_key() -> Option<String> {
+    std::env::var_os("TFT_API_KEY").map(|key| key.to_string_lossy().into_owned())
 }
 
 fn runtime() -> Result<Runtime, ServiceError> {

@@ -56,14 +56,21 @@ impl Engine {
         Ok(FleetView { facts: self.facts.clone(), assessment, input_points: window.step_count() })
     }
 
+    /// Returns what is known before there is data, without touching the state of alerts.
+    ///
+    /// # Errors
+    /// None after [`load`](Self::load).
+    pub(crate) fn empty_view(&self, at: Timestamp) -> Result<FleetView, Error> {
+        let step_length = self.monitor.forecaster().step_length();
+        let forecaster = Forecaster::without_model(step_length, ForecasterConfig::default())?;
+        let mut monitor = Monitor::new(&self.facts.schema, forecaster)?;
+        let assessment = monitor.assess(&self.empty_window()?, at)?;
+        Ok(FleetView { facts: self.facts.clone(), assessment, input_points: 0 })
+    }
+
     /// Returns what replies tell about the forecaster.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
-    }
-
-    /// Returns the forecaster, to ask it outside of the pace of the rules.
-    pub(crate) fn forecaster(&self) -> &Forecaster {
-        self.monitor.forecaster()
     }
 
     /// Returns how much a window must keep for this model.

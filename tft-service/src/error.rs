@@ -37,6 +37,12 @@ pub enum ServiceError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The demo's data cannot be read, or its summary not be written.
+    #[error("the demo cannot run")]
+    Demo {
+        /// What is wrong.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread {

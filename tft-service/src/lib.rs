@@ -7,6 +7,7 @@ pub mod routes;
 mod auth;
 mod background;
 mod cors;
+mod demo;
 mod engine;
 mod error;
 mod http;

@@ -21,10 +21,10 @@ use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
 use crate::state::ServiceState;
 
-/// Saves the window of a running service.
+/// Saves the window of a running service, if it is to be kept.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
-    path: PathBuf,
+    path: Option<PathBuf>,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
     saved_generation: u64,
@@ -65,7 +65,7 @@ pub(crate) fn open(
 }
 
 impl Checkpointer {
-    pub(crate) fn new(path: PathBuf, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(path: Option<PathBuf>, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
         // What was just loaded, or is empty, need not be saved again.
         let saved_generation = state.lock_window().generation();
         Self { path, state, clock, saved_generation }
@@ -86,6 +86,7 @@ impl Checkpointer {
 
     /// Saves a copy of the window, so that feeds do not wait for the disk.
     fn save_if_changed(&mut self) -> Result<(), ServiceError> {
+        let Some(path) = &self.path else { return Ok(()) };
         let window = self.state.lock_window();
         let generation = window.generation();
         if generation == self.saved_generation {
@@ -93,9 +94,9 @@ impl Checkpointer {
         }
         let copy = window.clone();
         drop(window);
-        store::save(&copy, &self.path, self.clock.now()).map_err(|source| unusable(&self.path, source))?;
+        store::save(&copy, path, self.clock.now()).map_err(|source| unusable(path, source))?;
         self.saved_generation = generation;
-        tracing::info!(steps = copy.step_count(), path = %self.path.display(), "saved the checkpoint");
+        tracing::info!(steps = copy.step_count(), path = %path.display(), "saved the checkpoint");
         Ok(())
     }
 }

@@ -48,8 +48,12 @@ impl Server {
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         config.check()?;
         let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
-        let path = &config.persistence_file;
-        let window = persistence::open(path, &engine.facts().schema, &engine.window_config(), clock.now())?;
+        let window = match &config.persistence_file {
+            Some(path) => {
+                persistence::open(path, &engine.facts().schema, &engine.window_config(), clock.now())?
+            }
+            None => engine.empty_window()?,
+        };
         Self::with_engine(config, clock, engine, window).await
     }
 
@@ -60,7 +64,7 @@ impl Server {
     pub(crate) async fn with_engine(
         config: Config,
         clock: Arc<dyn Clock>,
-        mut engine: Engine,
+        engine: Engine,
         window: RollingWindow,
     ) -> Result<Self, ServiceError> {
         config.check()?;
@@ -69,7 +73,7 @@ impl Server {
         let listener = TcpListener::bind(asked).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let wake = wake_channel();
-        let empty = engine.view(&engine.empty_window()?, clock.now())?;
+        let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let state =
             ServiceState::new(window, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());

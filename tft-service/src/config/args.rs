@@ -5,7 +5,6 @@
 //! process's arguments.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 
 use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
 
@@ -42,6 +41,50 @@ pub struct ServeArgs {
     pub insecure_no_auth: bool,
 }
 
+/// The settings of `demo`, as given.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[non_exhaustive]
+pub struct DemoArgs {
+    /// Steps between two forecasts of the replay; 12 is an hour [default: 12]
+    #[arg(long, value_name = "N")]
+    pub every_steps: Option<String>,
+    /// Exit after the summary instead of serving the replayed state
+    #[arg(long)]
+    pub once: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Port to serve the replayed state on; 0 lets the system choose [default: 8000]
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    pub port: Option<String>,
+    /// Directory of the model [default: the built-in model]
+    #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
+    pub model_dir: Option<String>,
+}
+
+/// The checked settings of `demo`.
+#[derive(Debug)]
+pub(crate) struct DemoConfig {
+    pub(crate) every_steps: usize,
+    pub(crate) is_once: bool,
+    pub(crate) is_json: bool,
+    /// How to serve afterwards: on loopback, and nothing is kept.
+    pub(crate) serve: Config,
+}
+
+impl DemoArgs {
+    /// Checks the given settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
+    pub(crate) fn into_config(self, api_key: Option<&str>) -> Result<DemoConfig, ConfigError> {
+        let mut serve = Config { persistence_file: None, ..Config::default() };
+        serve.api_key = api_key.map_or(Ok(None), ApiKey::parse)?;
+        set(&mut serve.port, self.port.as_deref(), parse_port)?;
+        set(&mut serve.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
+        let mut every_steps = 12;
+        set(&mut every_steps, self.every_steps.as_deref(), parse_every_steps)?;
+        Ok(DemoConfig { every_steps, is_once: self.once, is_json: self.json, serve })
+    }
+}
+
 impl ServeArgs {
     /// Checks the given settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
     ///
@@ -55,8 +98,9 @@ impl ServeArgs {
         set(&mut config.host, self.host.as_deref(), parse_host)?;
         set(&mut config.port, self.port.as_deref(), parse_port)?;
         set(&mut config.cors_origins, self.cors_origins.as_deref(), AllowedOrigins::parse)?;
-        set(&mut config.persistence_file, self.persistence_file.as_deref(), |text| Ok(text.into()))?;
-        config.model_dir = self.model_dir.filter(|text| !text.trim().is_empty()).map(PathBuf::from);
+        let file = self.persistence_file.as_deref();
+        set(&mut config.persistence_file, file, |text| Ok(Some(text.into())))?;
+        set(&mut config.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let limits = &mut config.rate_limits;
         let per_minute = |key| move |text: &str| parse_per_minute(key, text);
         set(&mut limits.feed, self.rate_limit_feed.as_deref(), per_minute("RATE_LIMIT_FEED"))?;
@@ -92,11 +136,20 @@ fn parse_port(text: &str) -> Result<u16, ConfigError> {
     text.parse().map_err(|_| ConfigError::Value { key: "PORT", value: text.to_owned(), reason })
 }
 
+fn parse_every_steps(text: &str) -> Result<usize, ConfigError> {
+    let parsed = text.parse().ok().filter(|steps| (1..=EVERY_STEPS_MAX).contains(steps));
+    let (value, reason) = (text.to_owned(), "is not a number of steps, 1 to 1152");
+    parsed.ok_or(ConfigError::Value { key: "--every-steps", value, reason })
+}
+
 fn parse_per_minute(key: &'static str, text: &str) -> Result<u32, ConfigError> {
     let parsed = text.parse().ok().filter(|limit| (1..=RateLimits::PER_MINUTE_MAX).contains(limit));
     let reason = "is not a number of requests per minute, 1 to 100000";
     parsed.ok_or_else(|| ConfigError::Value { key, value: text.to_owned(), reason })
 }
+
+/// The steps of the demo's data after its first three days.
+const EVERY_STEPS_MAX: usize = 1152;
 
 #[cfg(test)]
 mod tests {

@@ -32,8 +32,8 @@ pub struct Config {
     pub insecure_no_auth: bool,
     /// The browser origins that may call.
     pub cors_origins: AllowedOrigins,
-    /// The checkpoint of the rolling window.
-    pub persistence_file: PathBuf,
+    /// The checkpoint of the rolling window; none means that nothing is kept.
+    pub persistence_file: Option<PathBuf>,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
     /// Requests per minute and principal.
@@ -149,7 +149,7 @@ impl Default for Config {
             api_key: None,
             insecure_no_auth: false,
             cors_origins: AllowedOrigins::default(),
-            persistence_file: PathBuf::from("inference_rolling_window.parquet"),
+            persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             model_dir: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),

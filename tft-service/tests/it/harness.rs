@@ -47,7 +47,7 @@ impl TestServer {
         let mut config = Config::default();
         config.port = 0;
         config.api_key = ApiKey::parse(KEY).unwrap();
-        config.persistence_file = directory.path().join("window.parquet");
+        config.persistence_file = Some(directory.path().join("window.parquet"));
         config.intervals.inference = Duration::from_millis(10);
         change(&mut config);
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));

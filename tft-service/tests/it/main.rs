@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod client;
+mod demo;
 mod feed;
 mod harness;
 mod hostile_input;
