@@ -17,6 +17,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 
 use super::columns::{Columns, Texts, copy_metric, text_type, times};
 use super::error::StoreError;
+use super::footer::Footer;
 use super::{LoadReport, checksum, guard};
 use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::{Timestamp, abbreviate};
@@ -99,55 +100,6 @@ fn check_row_count(metadata: &ParquetMetaData, config: &WindowConfig) -> Result<
         return Err(StoreError::TooMany { what: "rows", count, max });
     }
     Ok(())
-}
-
-/// What the footer says beside the columns.
-struct Footer {
-    format_version: String,
-    tick_count: u64,
-    samples_accepted: HashMap<String, u64>,
-    saved_at: Option<Timestamp>,
-}
-
-impl Footer {
-    fn read(metadata: &ParquetMetaData) -> Result<Self, StoreError> {
-        let keys = metadata.file_metadata().key_value_metadata();
-        let value = |key: &str| {
-            let entry = keys?.iter().find(|entry| entry.key == key)?;
-            entry.value.as_deref()
-        };
-        let format_version = value("format_version").unwrap_or("1.0");
-        if format_version.split('.').next() != Some("1") {
-            return Err(StoreError::Version { version: abbreviate(format_version) });
-        }
-        Ok(Self {
-            format_version: abbreviate(format_version),
-            tick_count: parse_key("tick_count", value("tick_count"), "a number", |text| text.parse().ok())?,
-            samples_accepted: parse_key(
-                "server_timesteps",
-                value("server_timesteps"),
-                "a JSON object of numbers",
-                |text| serde_json::from_str(text).ok(),
-            )?,
-            // Only shown to people, so that a time which cannot be read costs nothing.
-            saved_at: value("timestamp").and_then(|text| Timestamp::parse(text).ok()),
-        })
-    }
-
-    /// Returns whether the rows of a server are in time order: this crate writes them so.
-    fn is_ordered(&self) -> bool {
-        self.format_version != "1.0"
-    }
-}
-
-fn parse_key<T: Default>(
-    key: &'static str,
-    value: Option<&str>,
-    expected: &'static str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, StoreError> {
-    let Some(text) = value else { return Ok(T::default()) };
-    parse(text).ok_or_else(|| StoreError::FooterKey { key, value: abbreviate(text), expected })
 }
 
 /// Rows on their way into the window.

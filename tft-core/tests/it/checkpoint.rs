@@ -192,6 +192,22 @@ fn files_of_the_original_load() {
     }
 }
 
+/// Also the corpus of the fuzz target: each encoding and compression that pyarrow writes by itself.
+#[test]
+fn files_of_other_writers_load() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/checkpoint");
+    let mut saved = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let (window, report) = decode(std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        assert_eq!((report.rows, report.rows_dropped, report.missing_metrics.len()), (12, 0, 12));
+        let server = window.server("web2").unwrap();
+        assert_eq!(server.profile().as_str(), "web_api");
+        assert!(server.value(10, server.newest_step()) >= Some(10.0));
+        saved.push(window.step_count());
+    }
+    assert_eq!(saved.len(), 5);
+}
+
 #[test]
 fn columns_may_have_other_types_and_aliases() {
     let times: [ArrayRef; 3] = [
