@@ -7,7 +7,9 @@ pub mod alert;
 pub mod error;
 pub mod forecast;
 pub mod model;
+pub mod monitor;
 pub mod quality;
+pub mod quantile;
 pub mod risk;
 pub mod schema;
 #[cfg(feature = "parquet")]
@@ -21,6 +23,7 @@ pub use forecast::{
     FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
 };
 pub use model::Model;
+pub use monitor::{FleetAssessment, Monitor, ServerAssessment};
 pub use quality::{ForecastScorer, QualitySummary, ScorerConfig};
 pub use risk::{
     FleetPolicy, FleetSummary, RiskAssessment, RiskInput, RiskLevel, RiskPolicy, RiskPolicyConfig, WireLevel,

@@ -14,8 +14,8 @@ use super::{Quantile, QuantileLevels};
 /// `history` ends at the origin, oldest first; NaN (and anything not finite) means missing. Row `h − 1` of
 /// the result is the forecast `h` steps after the origin.
 ///
-/// With more than a day of history the forecast is `y(t+h) = s(h) + (y(t) − s(0))·exp(−h/τ)`
-/// (`spec/monitoring.md` §6), where `s` is the mean of the same time of day over the last up to three days
+/// With more than a day of history the forecast is `y(t+h) = s(h) + (y(t) − s(0))·exp(−h/τ)`,
+/// where `s` is the mean of the same time of day over the last up to three days
 /// and `τ` is two hours. Around it lie the quantiles of the errors that the same formula made from recent
 /// origins inside the history; where too few such errors are known, those of a first-order
 /// autoregression with the same `τ` whose single-step errors are the differences between neighbouring

@@ -5,14 +5,13 @@
 
 mod fallback;
 mod forecaster;
-mod quantile;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
+pub use crate::quantile::{Quantile, QuantileLevels};
 pub use fallback::fallback_forecast;
 pub(crate) use fallback::sample_quantile;
 pub use forecaster::{Forecaster, ForecasterConfig};
-pub use quantile::{Quantile, QuantileLevels};
 
 use crate::schema::{Profile, ServerName};
 use crate::time::{Step, StepLength};

@@ -240,7 +240,7 @@ impl Architecture {
 
     fn validate_quantiles(&self) -> Result<(), Error> {
         for (target, levels) in self.quantiles.iter().enumerate() {
-            if crate::forecast::QuantileLevels::new(levels).is_err() {
+            if crate::quantile::QuantileLevels::new(levels).is_err() {
                 return Err(ArchitectureError::Quantiles { target, levels: levels.clone() }.into());
             }
         }

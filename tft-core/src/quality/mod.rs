@@ -1,16 +1,18 @@
 //! How good forecasts were, once the values are known.
 //!
 //! Owns the loss functions, the seasonal-naive reference and the [`ForecastScorer`] that an application
-//! feeds while it replays or runs. Defines the numbers as `spec/quality.md` does; makes no forecasts of the
-//! product's own and reads no files.
+//! feeds while it replays or runs. Makes no forecasts of the product's own and reads no files.
 
 mod scorer;
 mod seasonal;
+mod series;
+mod summary;
 
 use ndarray::ArrayView2;
 
-pub use scorer::{ForecastScorer, HorizonQuality, QualitySummary, ScoredForecast, ScorerConfig};
+pub use scorer::{ForecastScorer, ScoredForecast, ScorerConfig};
 pub use seasonal::{SeasonalNaive, seasonal_naive};
+pub use summary::{HorizonQuality, QualitySummary};
 
 /// Returns the pinball loss `max(q·e, (q − 1)·e)` of a predicted quantile, `e = realised − predicted`
 /// (Koenker and Bassett 1978).

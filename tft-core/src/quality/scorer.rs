@@ -1,13 +1,13 @@
 //! Scores forecasts while the values that they were about arrive.
 //!
-//! Owns the pairing of forecasts with realised values, the sums per series and the [`QualitySummary`]. Its
-//! memory is bounded by [`ScorerConfig`].
+//! Owns which series there are and how much is kept, which [`ScorerConfig`] bounds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LEVELS, SeasonalNaive, pinball_loss};
+use super::series::{HORIZON_MAX, Series};
+use super::{LEVELS, QualitySummary, SeasonalNaive};
 use crate::error::{Error, ErrorKind};
 use crate::forecast::{MetricForecast, Quantile, QuantileLevels};
 use crate::schema::ServerName;
@@ -88,42 +88,8 @@ pub struct ScoredForecast<'a> {
     pub seasonal_naive: &'a [f32],
 }
 
-/// How good the scored forecasts were.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct QualitySummary {
-    /// Forecasts recorded, of all series.
-    pub forecasts: u64,
-    /// Rows of these forecasts with P10, P50 and P90 out of order.
-    pub crossings: u64,
-    /// Series that count in the averages and have any value scored.
-    pub series: usize,
-    /// Series left out: they change in under 20 % of steps, or their past is too short to say.
-    pub series_left_out: usize,
-    /// The first 6, 12, 24 and 96 steps of the forecasts.
-    pub horizons: Vec<HorizonQuality>,
-}
-
-/// How good the first steps of the scored forecasts were.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct HorizonQuality {
-    /// How many steps.
-    pub steps: usize,
-    /// The forecasts' loss relative to seasonal naive's: below 1 is better. None before any value.
-    ///
-    /// Mean pinball loss of P10, P50 and P90 per series, divided by the same figure of seasonal naive,
-    /// geometric mean over series. `spec/quality.md` first divides both by the series' mean absolute
-    /// difference over a day, which cancels. A ratio counts as at least 10⁻⁶.
-    pub rel_wql: Option<f64>,
-    /// The share of realised values inside P10–P90, 0 to 1; none before any value.
-    pub coverage: Option<f64>,
-    /// How many realised values these figures rest on.
-    pub values: u64,
-}
-
 #[derive(Debug, thiserror::Error)]
-enum ScorerError {
+pub(super) enum ScorerError {
     #[error("scorer field `{field}` is 0, the least is 1")]
     Zero { field: &'static str },
     #[error("scorer has {max} series, which is `series_max`")]
@@ -138,34 +104,6 @@ enum ScorerError {
     OriginOrder { server: ServerName, origin: i64, newest: i64 },
     #[error("quantile levels of the forecast lack {level}")]
     LevelMissing { level: f64 },
-}
-
-/// One server's metric: its reference, its forecasts that wait, and its sums.
-#[derive(Debug, Clone)]
-struct Series {
-    /// None if the series is left out of the averages.
-    reference: Option<SeasonalNaive>,
-    pending: VecDeque<Pending>,
-    newest_origin: Option<Step>,
-    newest_realised: Option<Step>,
-    forecasts: u64,
-    crossings: u64,
-    sums: [Sums; HORIZONS.len()],
-}
-
-/// A forecast that waits for values: per step P10, P50, P90 and the reference's value.
-#[derive(Debug, Clone)]
-struct Pending {
-    origin: Step,
-    rows: Box<[[f32; 4]]>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    loss: f64,
-    reference_loss: f64,
-    inside: u64,
-    count: u64,
 }
 
 impl ForecastScorer {
@@ -244,110 +182,13 @@ impl ForecastScorer {
 
     /// Returns the figures so far.
     pub fn summary(&self) -> QualitySummary {
-        let all = || self.series.values().flat_map(BTreeMap::values);
-        let counted: Vec<_> = all().filter(|series| series.reference.is_some()).collect();
-        let scored = |series: &&&Series| series.sums.iter().any(|sums| sums.count > 0);
-        QualitySummary {
-            forecasts: all().map(|series| series.forecasts).sum(),
-            crossings: all().map(|series| series.crossings).sum(),
-            series: counted.iter().filter(scored).count(),
-            series_left_out: self.series_count - counted.len(),
-            horizons: (0..HORIZONS.len()).map(|index| horizon_quality(&counted, index)).collect(),
-        }
+        QualitySummary::new(self.series.values().flat_map(BTreeMap::values))
     }
 }
 
 impl Default for ScorerConfig {
     fn default() -> Self {
         Self { step_length: StepLength::FIVE_MINUTES, series_max: 65_536, pending_steps_max: 8_388_608 }
-    }
-}
-
-impl Series {
-    fn new(reference: Option<SeasonalNaive>) -> Self {
-        Self {
-            reference,
-            pending: VecDeque::new(),
-            newest_origin: None,
-            newest_realised: None,
-            forecasts: 0,
-            crossings: 0,
-            sums: [Sums::default(); HORIZONS.len()],
-        }
-    }
-
-    /// Takes a forecast in and returns how many of its steps now wait.
-    fn keep(
-        &mut self,
-        scored: &ScoredForecast<'_>,
-        columns: [usize; 3],
-        steps: usize,
-    ) -> Result<usize, ScorerError> {
-        if let Some(newest) = self.newest_origin.filter(|&newest| scored.origin <= newest) {
-            let (server, origin) = (scored.server.clone(), scored.origin.0);
-            return Err(ScorerError::OriginOrder { server, origin, newest: newest.0 });
-        }
-        self.newest_origin = Some(scored.origin);
-        self.forecasts += 1;
-        let values = scored.forecast.values();
-        let row = |step: usize| {
-            let [low, median, high] = columns.map(|column| values[[step, column]]);
-            [low, median, high, scored.seasonal_naive.get(step).copied().unwrap_or(f32::NAN)]
-        };
-        let rows: Box<[_]> = (0..steps).map(row).collect();
-        self.crossings += rows.iter().filter(|row| row[0] > row[1] || row[1] > row[2]).count() as u64;
-        if self.reference.is_none() {
-            return Ok(0);
-        }
-        self.pending.push_back(Pending { origin: scored.origin, rows });
-        Ok(steps)
-    }
-
-    /// Drops forecasts that were wholly about steps before `origin`, whose values never came, and returns
-    /// how many of their steps wait no longer.
-    fn give_up(&mut self, origin: Step) -> usize {
-        self.release(|forecast| origin.since(forecast.origin) > forecast.rows.len() as i64)
-    }
-
-    /// Scores one value and returns how many steps of forecasts wait no longer.
-    fn realise(&mut self, step: Step, value: f64) -> usize {
-        self.newest_realised = Some(step);
-        let Some(reference) = self.reference else { return 0 };
-        for forecast in &self.pending {
-            let ahead = step.since(forecast.origin);
-            let row = usize::try_from(ahead - 1).ok().and_then(|index| forecast.rows.get(index));
-            let Some(&row) = row.filter(|row| row[3].is_finite()) else { continue };
-            let scored = Sums::of(row.map(f64::from), &reference, value);
-            let reached = self.sums.iter_mut().zip(HORIZONS).filter(|(_, steps)| ahead <= *steps as i64);
-            reached.for_each(|(sums, _)| sums.add(scored));
-        }
-        self.release(|forecast| step.since(forecast.origin) >= forecast.rows.len() as i64)
-    }
-
-    fn release(&mut self, is_done: impl Fn(&Pending) -> bool) -> usize {
-        let mut released = 0;
-        while let Some(done) = self.pending.pop_front_if(|forecast| is_done(forecast)) {
-            released += done.rows.len();
-        }
-        released
-    }
-}
-
-impl Sums {
-    fn of([low, median, high, naive]: [f64; 4], reference: &SeasonalNaive, value: f64) -> Self {
-        Self {
-            loss: mean_pinball([low, median, high], value),
-            reference_loss: mean_pinball(reference.quantiles(naive), value),
-            inside: u64::from((low..=high).contains(&value)),
-            count: 1,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.loss += other.loss;
-        self.reference_loss += other.reference_loss;
-        self.inside += other.inside;
-        self.count += other.count;
     }
 }
 
@@ -362,27 +203,6 @@ impl From<ScorerError> for Error {
     }
 }
 
-fn horizon_quality(counted: &[&Series], index: usize) -> HorizonQuality {
-    let sums: Vec<_> =
-        counted.iter().map(|series| series.sums[index]).filter(|sums| sums.count > 0).collect();
-    let values: u64 = sums.iter().map(|sums| sums.count).sum();
-    let inside: u64 = sums.iter().map(|sums| sums.inside).sum();
-    let ratios = sums.iter().filter(|sums| sums.reference_loss > 0.0);
-    let logarithms: Vec<_> = ratios.map(|s| (s.loss / s.reference_loss).max(RATIO_MIN).ln()).collect();
-    let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;
-    HorizonQuality {
-        steps: HORIZONS[index],
-        rel_wql: (!logarithms.is_empty()).then(|| mean.exp()),
-        coverage: (values > 0).then(|| inside as f64 / values as f64),
-        values,
-    }
-}
-
-fn mean_pinball(predicted: [f64; 3], realised: f64) -> f64 {
-    let losses = LEVELS.iter().zip(predicted).map(|(&level, value)| pinball_loss(level, value, realised));
-    losses.sum::<f64>() / LEVELS.len() as f64
-}
-
 /// The columns of P10, P50 and P90.
 fn scored_columns(levels: &QuantileLevels) -> Result<[usize; 3], Error> {
     let mut columns = [0; 3];
@@ -395,17 +215,8 @@ fn scored_columns(levels: &QuantileLevels) -> Result<[usize; 3], Error> {
     Ok(columns)
 }
 
-/// The numbers of first steps over which the figures are taken.
-const HORIZONS: [usize; 4] = [6, 12, 24, 96];
-
-/// Steps after these are not scored.
-const HORIZON_MAX: usize = HORIZONS[3];
-
 /// A series that changes in a smaller share of its steps says nothing about a forecast.
 const CHANGE_SHARE_MIN: f64 = 0.2;
-
-/// A perfect forecast would have an infinite say in the geometric mean.
-const RATIO_MIN: f64 = 1e-6;
 
 /// Levels written as single-precision numbers are still the levels that they mean.
 const LEVEL_TOLERANCE: f64 = 1e-6;

@@ -62,7 +62,7 @@ struct Reading {
 
 impl RiskPolicy {
     /// Scores a server: `clamp(0.7·current + 0.3·predicted)` of the points of all rows (with the default
-    /// weights, `spec/monitoring.md` §7).
+    /// weights).
     ///
     /// The predicted value is the mean over the first steps of the P90, or of the P10 where low is bad. Of
     /// several rows with one name the one with the most points counts.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OwnQuantiles, RiskAssessment, RiskLevel, Threshold, breach_probability};
+use super::{
+    BreachQuery, FleetHealth, FleetSummary, OwnQuantiles, RiskAssessment, RiskLevel, Threshold, TopRisk,
+    breach_probability,
+};
 use crate::error::{Error, ErrorKind};
 use crate::forecast::{Forecast, MetricForecast, Quantile, QuantileLevels};
 use crate::schema::{BadSide, Schema, ServerName};
@@ -11,7 +14,7 @@ use crate::time::StepLength;
 /// The thresholds by which a fleet is judged.
 ///
 /// # Defaults
-/// Those of the server-metrics preset (`spec/monitoring.md` §7).
+/// Those of the server-metrics preset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetPolicy {
@@ -56,62 +59,6 @@ pub struct FleetMember<'a> {
     pub risk: &'a RiskAssessment,
     /// The quantiles of its own history.
     pub own_quantiles: OwnQuantiles<'a>,
-}
-
-/// A fleet in figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct FleetSummary {
-    /// How many servers.
-    pub servers: usize,
-    /// A score, 0 to 1, and not a probability: mean points of the servers over 30 minutes. Kept for old
-    /// clients.
-    pub prob_30m: f64,
-    /// The same over 8 hours.
-    pub prob_8h: f64,
-    /// The expected number of metrics, over all servers, that pass their critical threshold within 30
-    /// minutes.
-    pub expected_breaches_30m: f64,
-    /// The same within 8 hours.
-    pub expected_breaches_8h: f64,
-    /// The probability that any metric of any server passes its critical threshold within 30 minutes.
-    pub p_any_breach_30m: f64,
-    /// The same within 8 hours.
-    pub p_any_breach_8h: f64,
-    /// What the worse of the two scores means.
-    pub fleet_health: FleetHealth,
-    /// How many servers are on each rung of the ladder, the most urgent first.
-    pub levels: Vec<(RiskLevel, usize)>,
-    /// The mean risk score; 0 for an empty fleet.
-    pub avg_risk_score: f64,
-    /// The highest risk score; 0 for an empty fleet.
-    pub max_risk_score: f64,
-    /// The servers with the highest scores, at most [`FleetPolicy::TOP_RISKS_MAX`], the highest first.
-    pub top_risks: Vec<TopRisk>,
-}
-
-/// How a fleet is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FleetHealth {
-    /// A score of at most 0.3.
-    Healthy,
-    /// Above 0.3.
-    Warning,
-    /// Above 0.6.
-    Critical,
-}
-
-/// One of the servers with the highest risk.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct TopRisk {
-    /// The server.
-    pub server: ServerName,
-    /// Its score, 0 to 100.
-    pub score: f64,
-    /// Its level.
-    pub level: RiskLevel,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -223,14 +170,16 @@ impl FleetPolicy {
     }
 
     fn totals(&self, input: &FleetInput<'_>, members: &[FleetMember<'_>], outlook: &Outlook) -> Totals {
-        let steps = (outlook.length_ms / input.step_length.as_millis()).max(1) as usize;
+        let steps_in = |length_ms: i64| (length_ms / input.step_length.as_millis()).max(1) as usize;
+        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(DEPENDENCE_MS));
         let mut totals = Totals { p_none: 1.0, ..Totals::default() };
         for member in members {
             let mut points = 0.0;
             for (row, metric, forecast) in self.forecasts(input.schema, member) {
                 points += row.points(forecast, input.levels, steps, (metric, member.own_quantiles), outlook);
-                let Some(critical) = row.critical.resolve(metric, member.own_quantiles) else { continue };
-                let breach = breach_probability(forecast, input.levels, row.side, critical, steps);
+                let Some(threshold) = row.critical_limit(metric, member.own_quantiles) else { continue };
+                let query = BreachQuery { side: row.side, threshold, steps, dependent_steps };
+                let breach = breach_probability(forecast, input.levels, &query);
                 totals.breaches += breach;
                 totals.p_none *= 1.0 - breach;
             }
@@ -252,6 +201,16 @@ impl FleetPolicy {
 }
 
 impl BreachRow {
+    /// The nearest value that counts as a breach: an own quantile must be passed, not only met.
+    fn critical_limit(&self, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
+        let limit = self.critical.resolve(metric, own)?;
+        Some(match (self.critical, self.side) {
+            (Threshold::Value(_), _) => limit,
+            (Threshold::OwnQuantile(_), BadSide::High) => limit.next_up(),
+            (Threshold::OwnQuantile(_), BadSide::Low) => limit.next_down(),
+        })
+    }
+
     /// The points of the higher threshold that is reached within `steps`.
     fn points(
         &self,
@@ -278,28 +237,6 @@ impl BreachRow {
             outlook.warning_points
         } else {
             0.0
-        }
-    }
-}
-
-impl FleetHealth {
-    /// Returns what a score from 0 to 1 means.
-    pub fn of(score: f64) -> Self {
-        if score > 0.6 {
-            Self::Critical
-        } else if score > 0.3 {
-            Self::Warning
-        } else {
-            Self::Healthy
-        }
-    }
-
-    /// Returns the name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
         }
     }
 }
@@ -349,6 +286,9 @@ const OUTLOOKS: [Outlook; 2] = [
     Outlook { length_ms: 30 * 60_000, critical_points: 0.25, warning_points: 0.10 },
     Outlook { length_ms: 8 * 3_600_000, critical_points: 0.20, warning_points: 0.08 },
 ];
+
+/// Steps within two hours count as dependent on each other, as the fallback's decay has it.
+const DEPENDENCE_MS: i64 = 2 * 3_600_000;
 
 /// By how much the P90 must pass a threshold to count like the P50 that reaches it, in the metric's unit.
 const OUTER_MARGIN: f64 = 5.0;
@@ -421,6 +361,31 @@ mod tests {
         assert_eq!((summary.avg_risk_score, summary.max_risk_score), (38.0, 72.0));
         assert_eq!(summary.top_risks[0].server.as_str(), "a");
         assert_eq!(summary.levels.iter().map(|(_, count)| count).sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn a_constant_metric_does_not_breach_its_own_quantile() {
+        let flat = forecast("a", &[("load_average", [4.0; 3])]);
+        let row = BreachRow {
+            metric: "load_average".to_owned(),
+            side: BadSide::High,
+            warning: Threshold::OwnQuantile(0.995),
+            critical: Threshold::OwnQuantile(0.999),
+        };
+        let input = FleetInput {
+            schema: &Schema::server_metrics(),
+            levels: &QuantileLevels::new(&[0.1, 0.5, 0.9]).unwrap(),
+            step_length: StepLength::FIVE_MINUTES,
+        };
+        let own = |_: usize, _: f64| Some(4.0);
+        let member = FleetMember {
+            server: &flat.server,
+            forecast: Some(&flat),
+            risk: &risk(0.0),
+            own_quantiles: OwnQuantiles::new(&own),
+        };
+        let summary = FleetPolicy { rows: vec![row] }.summarize(&input, [member]);
+        assert!(summary.p_any_breach_8h.abs() < 1e-12 && summary.prob_8h.abs() < 1e-12);
     }
 
     #[test]

@@ -9,11 +9,13 @@ mod fleet;
 mod level;
 mod policy;
 mod probability;
+mod summary;
 mod threshold;
 
 pub use assess::{RiskAssessment, RiskContribution, RiskInput};
-pub use fleet::{BreachRow, FleetHealth, FleetInput, FleetMember, FleetPolicy, FleetSummary, TopRisk};
+pub use fleet::{BreachRow, FleetInput, FleetMember, FleetPolicy};
 pub use level::{RiskLevel, WireLevel};
 pub use policy::{ProfileSelector, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject};
-pub use probability::breach_probability;
+pub use probability::{BreachQuery, breach_probability};
+pub use summary::{FleetHealth, FleetSummary, TopRisk};
 pub use threshold::{OwnQuantiles, Threshold};

@@ -15,7 +15,7 @@ pub struct RiskPolicy {
 /// The plain form of a [`RiskPolicy`].
 ///
 /// # Defaults
-/// The table of the server-metrics preset (`spec/monitoring.md` §7): 70 % current values, 30 % the mean of
+/// The table of the server-metrics preset: 70 % current values, 30 % the mean of
 /// the first 6 steps of the forecast.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

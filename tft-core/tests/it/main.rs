@@ -6,11 +6,15 @@
 mod bad_model;
 #[cfg(feature = "parquet")]
 mod checkpoint;
+#[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]
+mod default_model;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod golden;
+#[cfg(all(feature = "burn", feature = "default-model"))]
+mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
 mod window_properties;

@@ -1,0 +1,252 @@
+//! One call from a window to forecasts, risk and alerts.
+//!
+//! Owns the order in which the other modules are called, and what they share for one moment. Decides nothing
+//! itself: the policies and rules do.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::alert::{Alert, AlertConfig, AlertEngine, ServerObservation, Transition};
+use crate::error::Error;
+use crate::forecast::{FleetForecast, Forecast, Forecaster};
+use crate::risk::{
+    FleetInput, FleetMember, FleetPolicy, FleetSummary, OwnQuantiles, RiskAssessment, RiskInput, RiskPolicy,
+};
+use crate::schema::Schema;
+use crate::time::{Step, Timestamp};
+use crate::window::{Readiness, ReadinessState, RollingWindow, ServerView};
+
+/// A forecaster, the policies and the rules, ready to judge a fleet at every step.
+#[derive(Debug)]
+pub struct Monitor {
+    schema: Schema,
+    forecaster: Forecaster,
+    risk_policy: RiskPolicy,
+    fleet_policy: FleetPolicy,
+    alert_engine: AlertEngine,
+    newest: Option<Newest>,
+}
+
+/// What is known of a fleet at one moment, and what is expected.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FleetAssessment {
+    /// The moment.
+    pub at: Timestamp,
+    /// The forecast of every server.
+    pub forecast: Arc<FleetForecast>,
+    /// Each server's state, in the order of the forecast's servers.
+    pub servers: Vec<ServerAssessment>,
+    /// The fleet in figures.
+    pub summary: FleetSummary,
+    /// The alerts that are pending, firing or without data, the most severe first.
+    pub alerts: Vec<Alert>,
+    /// What changed since the assessment before, by server and rule.
+    pub transitions: Vec<Transition>,
+}
+
+/// The state of one server at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerAssessment {
+    /// Its risk.
+    pub risk: RiskAssessment,
+    /// Whether it has enough history for the model.
+    pub readiness: Readiness,
+    /// Whether its state silences its alerts.
+    pub is_in_maintenance: bool,
+}
+
+/// The newest forecast, and the state of the window that it was made from.
+#[derive(Debug)]
+struct Newest {
+    generation: u64,
+    forecast: Arc<FleetForecast>,
+}
+
+/// One server while it is judged.
+struct Subject<'a> {
+    view: ServerView<'a>,
+    forecast: &'a Forecast,
+    current: Vec<f32>,
+    own_quantile: Box<dyn Fn(usize, f64) -> Option<f64> + 'a>,
+}
+
+impl Monitor {
+    /// Builds a monitor with the default policies and rules of a schema.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the schema has more metrics than an
+    /// alert engine may have rules.
+    pub fn new(schema: &Schema, forecaster: Forecaster) -> Result<Self, Error> {
+        Ok(Self {
+            schema: schema.clone(),
+            forecaster,
+            risk_policy: RiskPolicy::for_schema(schema),
+            fleet_policy: FleetPolicy::for_schema(schema),
+            alert_engine: AlertEngine::preset(schema)?,
+            newest: None,
+        })
+    }
+
+    /// Replaces the alert rules; alerts begin anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the rule, field and value at
+    /// fault; the rules stay as they were.
+    pub fn set_rules(&mut self, config: AlertConfig) -> Result<(), Error> {
+        self.alert_engine = AlertEngine::new(config, &self.schema)?;
+        Ok(())
+    }
+
+    /// Replaces the policy of risk scores.
+    pub fn set_risk_policy(&mut self, policy: RiskPolicy) {
+        self.risk_policy = policy;
+    }
+
+    /// Forecasts every server from the window's newest closed step at `now` and judges what that means.
+    ///
+    /// The forecast is made once per state of the window: a second call without new data only evaluates the
+    /// rules again, which depend on the time.
+    ///
+    /// # Errors
+    /// Those of [`Forecaster::forecast`].
+    pub fn assess(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetAssessment, Error> {
+        let forecast = self.forecast(window, now)?;
+        let subjects = self.subjects(window, &forecast);
+        let risks: Vec<_> = subjects.iter().map(|subject| self.risk(subject, &forecast)).collect();
+        let summary = self.summary(&subjects, &risks, &forecast);
+        let servers: Vec<_> = subjects
+            .iter()
+            .zip(risks)
+            .map(|(subject, risk)| self.server_assessment(subject, risk, forecast.origin))
+            .collect();
+        let observations = subjects.iter().zip(&servers).map(|(subject, server)| subject.observation(server));
+        let transitions = self.alert_engine.evaluate(observations, &forecast, now);
+        drop(subjects);
+        let alerts = self.alert_engine.active().cloned().collect();
+        Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions })
+    }
+
+    /// Returns the forecaster.
+    pub fn forecaster(&self) -> &Forecaster {
+        &self.forecaster
+    }
+
+    /// Returns what is measured.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<Arc<FleetForecast>, Error> {
+        let generation = window.generation();
+        let origin = window.origin(now);
+        let is_newest =
+            |newest: &&Newest| newest.generation == generation && Some(newest.forecast.origin) == origin;
+        if let Some(newest) = self.newest.as_ref().filter(is_newest) {
+            return Ok(Arc::clone(&newest.forecast));
+        }
+        let forecast = Arc::new(self.forecaster.forecast(window, now)?);
+        self.newest = Some(Newest { generation, forecast: Arc::clone(&forecast) });
+        Ok(forecast)
+    }
+
+    /// Joins each forecast with what the window knows of its server.
+    fn subjects<'a>(&self, window: &'a RollingWindow, forecast: &'a FleetForecast) -> Vec<Subject<'a>> {
+        let metrics = self.schema.metrics().len();
+        let subject = |forecast: &'a Forecast| {
+            let view = window.server(forecast.server.as_str())?;
+            let mut current = vec![f32::NAN; metrics];
+            for metric in &forecast.metrics {
+                current[metric.metric] = metric.current;
+            }
+            let own_quantile = own_quantile(view, window.config().step.steps_per_day());
+            Some(Subject { view, forecast, current, own_quantile })
+        };
+        forecast.servers.iter().filter_map(subject).collect()
+    }
+
+    fn risk(&self, subject: &Subject<'_>, fleet: &FleetForecast) -> RiskAssessment {
+        self.risk_policy.assess(&RiskInput {
+            schema: &self.schema,
+            profile: &subject.forecast.profile,
+            current: &subject.current,
+            forecast: Some(subject.forecast),
+            levels: &fleet.quantiles,
+            own_quantiles: OwnQuantiles::new(&*subject.own_quantile),
+        })
+    }
+
+    fn summary(
+        &self,
+        subjects: &[Subject<'_>],
+        risks: &[RiskAssessment],
+        fleet: &FleetForecast,
+    ) -> FleetSummary {
+        let input =
+            FleetInput { schema: &self.schema, levels: &fleet.quantiles, step_length: fleet.step_length };
+        let members = subjects.iter().zip(risks).map(|(subject, risk)| FleetMember {
+            server: &subject.forecast.server,
+            forecast: Some(subject.forecast),
+            risk,
+            own_quantiles: OwnQuantiles::new(&*subject.own_quantile),
+        });
+        self.fleet_policy.summarize(&input, members)
+    }
+
+    fn server_assessment(
+        &self,
+        subject: &Subject<'_>,
+        risk: RiskAssessment,
+        origin: Step,
+    ) -> ServerAssessment {
+        let status = subject.view.status();
+        ServerAssessment {
+            risk,
+            readiness: subject.view.readiness(origin, self.forecaster.history_steps_min()),
+            is_in_maintenance: status.is_some_and(|status| self.schema.statuses().is_maintenance(status)),
+        }
+    }
+}
+
+impl Subject<'_> {
+    fn observation(&self, server: &ServerAssessment) -> ServerObservation<'_> {
+        ServerObservation {
+            server: &self.forecast.server,
+            profile: &self.forecast.profile,
+            current: &self.current,
+            is_in_maintenance: server.is_in_maintenance,
+            is_stale: server.readiness.state == ReadinessState::Stale,
+            risk_score: Some(server.risk.score),
+            own_quantiles: OwnQuantiles::new(&*self.own_quantile),
+        }
+    }
+}
+
+/// Returns the quantiles of one server's history in the window; a metric's history is sorted when it is
+/// first asked for.
+///
+/// Knows nothing of a metric with less than a day of values: the largest of a few is no extreme.
+fn own_quantile<'a>(
+    view: ServerView<'a>,
+    steps_per_day: usize,
+) -> Box<dyn Fn(usize, f64) -> Option<f64> + 'a> {
+    let sorted: RefCell<HashMap<usize, Vec<f32>>> = RefCell::default();
+    Box::new(move |metric, level| {
+        let mut sorted = sorted.borrow_mut();
+        let values = sorted.entry(metric).or_insert_with(|| sorted_history(view, metric));
+        if values.len() < steps_per_day {
+            return None;
+        }
+        let rank = level.clamp(0.0, 1.0) * (values.len() - 1) as f64;
+        values.get(rank.round() as usize).copied().map(f64::from)
+    })
+}
+
+fn sorted_history(view: ServerView<'_>, metric: usize) -> Vec<f32> {
+    let (older, newer) = view.history(metric);
+    let mut values: Vec<f32> = older.iter().chain(newer).copied().filter(|value| !value.is_nan()).collect();
+    values.sort_unstable_by(f32::total_cmp);
+    values
+}

@@ -1,0 +1,85 @@
+//! From samples to alerts in one call, through the built-in model.
+
+use tft_core::schema::Schema;
+use tft_core::time::Timestamp;
+use tft_core::window::ReadinessState;
+use tft_core::{
+    AlertState, Forecaster, ForecasterConfig, Method, Model, Monitor, Record, RollingWindow, WindowConfig,
+};
+
+struct Bench {
+    monitor: Monitor,
+    window: RollingWindow,
+    now: Timestamp,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let schema = Schema::server_metrics();
+        let forecaster = Forecaster::new(Model::built_in().unwrap(), ForecasterConfig::default()).unwrap();
+        let config = WindowConfig { steps_per_server: forecaster.history_steps(), ..Default::default() };
+        Self {
+            monitor: Monitor::new(&schema, forecaster).unwrap(),
+            window: RollingWindow::new(schema, config).unwrap(),
+            now: Timestamp::parse("2026-01-05T00:00:00Z").unwrap(),
+        }
+    }
+
+    /// Feeds one step of a server's memory and status.
+    fn feed(&mut self, server: &str, memory: f64, status: &str) {
+        let record = Record::new(self.window.schema(), server, self.now).unwrap();
+        let record = record.with("mem_used_pct", memory).unwrap().with_status(status).unwrap();
+        assert_eq!(self.window.ingest(&[record], self.now).unwrap().accepted, 1);
+    }
+
+    fn advance(&mut self) {
+        self.now = self.now.plus_millis(300_000);
+    }
+}
+
+#[test]
+fn memory_that_is_full_raises_one_alert_for_its_server() {
+    let mut bench = Bench::new();
+    for step in 0..300 {
+        bench.feed("ppdb001", 99.2, "healthy");
+        bench.feed("ppweb001", 40.0 + f64::from(step % 5), "healthy");
+        bench.feed("ppweb002", 99.2, "maintenance");
+        bench.advance();
+    }
+    let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let alerts: Vec<_> = assessment.alerts.iter().map(|alert| (alert.server.as_str(), alert.state)).collect();
+    assert_eq!(alerts, [("ppdb001", AlertState::Firing)]);
+    let again = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!(again.alerts.len(), 1);
+    assert!(again.transitions.is_empty(), "nothing changed: {:?}", again.transitions);
+    assert!(assessment.servers[0].risk.score > assessment.servers[1].risk.score);
+}
+
+#[test]
+fn a_server_that_falls_silent_turns_stale_and_the_others_go_on() {
+    let mut bench = Bench::new();
+    for step in 0..300 {
+        if step < 250 {
+            bench.feed("ppdb001", 99.2, "healthy");
+        }
+        bench.feed("ppweb001", 40.0 + f64::from(step % 5), "healthy");
+        bench.advance();
+        if step % 50 == 49 {
+            bench.monitor.assess(&bench.window, bench.now).unwrap();
+        }
+    }
+    let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let states: Vec<_> = assessment.servers.iter().map(|server| server.readiness.state).collect();
+    assert_eq!(states, [ReadinessState::Stale, ReadinessState::Ready]);
+    assert_eq!(assessment.alerts[0].state, AlertState::NoData);
+    let methods: Vec<_> = assessment.forecast.servers.iter().map(tft_core::Forecast::method).collect();
+    assert_eq!(methods, [Method::Fallback, Method::Tft]);
+}
+
+#[test]
+fn a_fleet_without_data_is_assessed_as_empty() {
+    let mut bench = Bench::new();
+    let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert!(assessment.servers.is_empty() && assessment.alerts.is_empty());
+    assert_eq!(assessment.summary.servers, 0);
+}
