@@ -25,9 +25,9 @@ use crate::window::{RollingWindow, StoredSample, WindowConfig};
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8_192;
-/// Rows that are read whatever the configuration of the window: the original system's files are not in its
-/// steps.
-const ROWS_MAX_LEAST: u64 = 1_000_000;
+/// Most rows of a file that is not known to be in time order: they are held until the last one is read. The
+/// original system kept 6,000.
+const UNORDERED_ROWS_MAX: u64 = 4_000_000;
 
 /// Reads a file into an empty window.
 pub(super) fn read(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
@@ -48,8 +48,9 @@ fn read_checked(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, L
     let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
     let metadata = metadata.parse_and_finish(&bytes).map_err(reading)?;
     checksum::verify(&bytes, &metadata)?;
-    check_row_count(&metadata, window.config())?;
     let footer = Footer::read(&metadata)?;
+    let rows_max = if footer.is_ordered() { rows_max(window.config()) } else { UNORDERED_ROWS_MAX };
+    check_row_count(&metadata, rows_max)?;
     let (batches, columns) = open(bytes, metadata, window.schema())?;
     let mut loader = Loader::new(window, columns.projected(), &footer);
     for batch in batches {
@@ -89,10 +90,14 @@ fn with_dictionaries(fields: &SchemaRef, columns: &Columns) -> SchemaRef {
     Arc::new(ArrowSchema::new_with_metadata(changed, fields.metadata().clone()))
 }
 
-fn check_row_count(metadata: &ParquetMetaData, config: &WindowConfig) -> Result<(), StoreError> {
+/// Returns how many rows a window of a configuration can have, and at least as many as any file may.
+fn rows_max(config: &WindowConfig) -> u64 {
     let open_rows = (config.grace_steps + 1).saturating_mul(config.samples_per_step_max);
     let rows = config.steps_per_server.saturating_add(open_rows).saturating_mul(config.servers_max);
-    let max = (rows as u64).max(ROWS_MAX_LEAST);
+    UNORDERED_ROWS_MAX.max(rows as u64)
+}
+
+fn check_row_count(metadata: &ParquetMetaData, max: u64) -> Result<(), StoreError> {
     let counts =
         metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
     let count = counts.fold(0, u64::saturating_add);

@@ -55,7 +55,10 @@ impl Server {
         let placement = open_step.add(sample, max, &rules.aggregations, ring);
         match placement {
             Placement::Full => return Err(Reason::StepFull { max }),
-            Placement::Appended | Placement::Inserted => self.samples_accepted += 1,
+            Placement::Appended | Placement::Inserted => {
+                // A checkpoint may have said any number.
+                self.samples_accepted = self.samples_accepted.saturating_add(1);
+            }
             Placement::Completed | Placement::Replaced => {}
         }
         Ok(placement)
