@@ -1,7 +1,56 @@
-//! Forecasts the health of a fleet of servers.
+//! Forecasts the health of a fleet of servers and warns before a threshold is crossed.
 //!
-//! Keeps a rolling window of each server's metrics, forecasts them with quantiles for the next hours, and
-//! turns forecasts into risk scores and alerts.
+//! Keeps a rolling window of each server's metrics, forecasts every metric as quantiles for the next hours
+//! with a Temporal Fusion Transformer, and turns forecasts into risk scores and alerts. The built-in model
+//! works on any metric without training; a model trained with pytorch-forecasting gives the numbers that it
+//! gave there.
+//!
+//! ```
+//! # #[cfg(all(feature = "burn", feature = "default-model"))] {
+//! use tft_core::schema::Schema;
+//! use tft_core::time::Timestamp;
+//! use tft_core::{Forecaster, ForecasterConfig, Model, Monitor, Record, RollingWindow, WindowConfig};
+//!
+//! let schema = Schema::server_metrics();
+//! let forecaster = Forecaster::new(Model::built_in()?, ForecasterConfig::default())?;
+//! let config = WindowConfig { steps_per_server: forecaster.history_steps(), ..Default::default() };
+//! let mut window = RollingWindow::new(schema.clone(), config)?;
+//! let mut monitor = Monitor::new(&schema, forecaster)?;
+//!
+//! let now = Timestamp::parse("2026-01-05T12:00:00Z")?;
+//! let record = Record::new(&schema, "ppdb001", now)?.with("mem_used_pct", 99.5)?;
+//! window.ingest(&[record], now)?;
+//! let assessment = monitor.assess(&window, now)?;
+//! assert_eq!(assessment.alerts[0].metric, "mem_used_pct");
+//! # }
+//! # Ok::<(), tft_core::Error>(())
+//! ```
+//!
+//! # Concepts
+//! - A **sample** is what one server measured at one time; a **step** is a fixed interval of the clock, five
+//!   minutes by default, aggregated from samples. The [`RollingWindow`] holds the recent steps of every server.
+//! - A [`Model`] is weights and everything needed to turn steps into tensors and back. A [`Forecaster`] is a
+//!   model prepared for execution: windows in, [`FleetForecast`]s out. Metrics that the model cannot take, for
+//!   want of history, are forecast by a statistical [fallback](fallback_forecast), and the forecast says so.
+//! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
+//!   alert per server and [`Rule`]. A [`Monitor`] calls all of these in order.
+//!
+//! # What it is not
+//! It reads no clock, no environment and no network, starts no threads and writes no logs: time comes in as an
+//! argument, and what to do with an alert is the caller's business. It does not train models.
+//!
+//! # Features
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `burn` | yes | the network on burn; without it the forecaster has only the fallback |
+//! | `default-model` | yes | the built-in model's weights |
+//! | `parquet` | yes | [`store`], the checkpoint |
+//!
+//! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts.
+//!
+//! # Stability
+//! Below 1.0 a minor version may change the API. The model directory and the checkpoint carry a format
+//! version, and what an older version wrote stays readable.
 
 pub mod alert;
 pub mod error;
@@ -29,3 +78,8 @@ pub use risk::{
     FleetPolicy, FleetSummary, RiskAssessment, RiskInput, RiskLevel, RiskPolicy, RiskPolicyConfig, WireLevel,
 };
 pub use window::{Feed, FeedLimits, IngestReport, Record, Rejection, RollingWindow, WindowConfig};
+
+/// The README's program, compiled and run.
+#[cfg(all(doctest, feature = "burn", feature = "default-model"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

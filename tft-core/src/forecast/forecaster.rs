@@ -3,13 +3,15 @@
 //! Owns which method forecasts which metric, and the batching of windows for the model. Never fails because
 //! of one server: what the model cannot take goes to the fallback, and the forecast says so.
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::runner::ModelRunner;
 use super::{FleetForecast, Forecast, Method, MetricForecast, QuantileLevels, fallback_forecast};
 use crate::error::{Error, ErrorKind};
+use crate::model::History;
 #[cfg(feature = "burn")]
-use crate::model::{Encoding, History, Model, Network, UnivariateEncoding, default_device};
+use crate::model::{Encoding, Model};
 use crate::schema::Schema;
 use crate::time::{Step, StepLength, Timestamp};
 use crate::window::{RollingWindow, ServerView};
@@ -17,8 +19,7 @@ use crate::window::{RollingWindow, ServerView};
 /// Forecasts every server of a window.
 #[derive(Debug)]
 pub struct Forecaster {
-    #[cfg(feature = "burn")]
-    engine: Option<Engine>,
+    runner: Option<ModelRunner>,
     step_length: StepLength,
     horizon_steps: usize,
     history_steps: usize,
@@ -37,15 +38,6 @@ pub struct ForecasterConfig {
     /// Most windows that run through the network together; bounds the memory of one run. 1 to
     /// [`ForecasterConfig::BLOCK_WINDOWS_MAX`].
     pub block_windows: usize,
-}
-
-/// A network and the encoding of its windows.
-#[cfg(feature = "burn")]
-#[derive(Debug)]
-struct Engine {
-    model: Model,
-    network: Network,
-    encoding: UnivariateEncoding,
 }
 
 /// Series that wait for the model: which they are, and their histories end to end.
@@ -94,7 +86,7 @@ impl Forecaster {
             history_steps: encoding.history_steps(),
             history_steps_min: encoding.history_steps_min,
             quantiles: QuantileLevels::new(&model.document().architecture.quantiles[0])?,
-            engine: Some(Engine { network: model.network(&default_device()), model, encoding }),
+            runner: Some(ModelRunner::new(model, encoding)),
             config,
         })
     }
@@ -106,8 +98,7 @@ impl Forecaster {
     pub fn without_model(step_length: StepLength, config: ForecasterConfig) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self {
-            #[cfg(feature = "burn")]
-            engine: None,
+            runner: None,
             step_length,
             horizon_steps: Self::FALLBACK_HORIZON_STEPS,
             history_steps: Self::FALLBACK_HISTORY_DAYS * step_length.steps_per_day(),
@@ -156,10 +147,7 @@ impl Forecaster {
 
     /// Returns the model's name, if there is a model.
     pub fn model_id(&self) -> Option<&str> {
-        #[cfg(feature = "burn")]
-        return self.engine.as_ref().map(|engine| engine.model.id());
-        #[cfg(not(feature = "burn"))]
-        None
+        self.runner.as_ref().map(ModelRunner::model_id)
     }
 
     /// Returns the length of a step, which the window must share.
@@ -213,7 +201,7 @@ impl Forecaster {
         for (metric, range) in schema.metrics().iter().enumerate() {
             view.copy_filled_history(metric, fleet.origin, &mut history);
             let Some(&current) = history.iter().rfind(|value| !value.is_nan()) else { continue };
-            if self.model_takes(&history) {
+            if self.runner.as_ref().is_some_and(|runner| runner.takes(&history)) {
                 pending.series.push((server, metric));
                 pending.histories.extend_from_slice(&history);
                 if pending.series.len() == self.config.block_windows {
@@ -234,28 +222,14 @@ impl Forecaster {
         Array2::from_elem((self.horizon_steps, self.quantiles.len()), current)
     }
 
-    #[cfg(feature = "burn")]
-    fn model_takes(&self, history: &[f32]) -> bool {
-        let Some(engine) = &self.engine else { return false };
-        let (older, encoder) = history.split_at(history.len() - engine.encoding.encoder_length);
-        let first_known = older.iter().position(|value| !value.is_nan()).unwrap_or(older.len());
-        history.len() - first_known >= self.history_steps_min && encoder.iter().all(|value| !value.is_nan())
-    }
-
-    #[cfg(not(feature = "burn"))]
-    fn model_takes(&self, _history: &[f32]) -> bool {
-        false
-    }
-
-    /// Runs the waiting series through the network and hands their forecasts out.
-    #[cfg(feature = "burn")]
+    /// Runs the waiting series through the model and hands their forecasts out.
     fn run_pending(
         &mut self,
         schema: &Schema,
         fleet: &mut FleetForecast,
         pending: &mut Pending,
     ) -> Result<(), Error> {
-        let Some(engine) = self.engine.as_ref().filter(|_| !pending.series.is_empty()) else { return Ok(()) };
+        let Some(runner) = self.runner.as_ref().filter(|_| !pending.series.is_empty()) else { return Ok(()) };
         let origin = self.step_length.start_of(fleet.origin);
         let histories: Vec<History<'_>> = pending
             .series
@@ -263,11 +237,9 @@ impl Forecaster {
             .zip(pending.histories.chunks_exact(self.history_steps))
             .map(|(&(_, metric), values)| History { values, origin, kind: schema.metrics()[metric].kind })
             .collect();
-        let encoded = engine.encoding.encode(&histories, self.step_length)?;
-        let output = engine.network.forward(&encoded.batch)?;
-        let predictions = encoded.predictions(&output, engine.model.document().calibration.as_ref())?;
+        let quantiles = runner.run(&histories, self.step_length)?;
         for (window, (&(server, metric), history)) in pending.series.iter().zip(&histories).enumerate() {
-            let values = predictions.slice(s![window, .., ..]).mapv(|value| value as f32);
+            let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
             let current = history.values[history.values.len() - 1];
             let range = &schema.metrics()[metric];
             let forecast = MetricForecast::new(metric, Method::Tft, current, values, range);
@@ -275,12 +247,6 @@ impl Forecaster {
         }
         pending.series.clear();
         pending.histories.clear();
-        Ok(())
-    }
-
-    #[cfg(not(feature = "burn"))]
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is that of the build with a model")]
-    fn run_pending(&mut self, _: &Schema, _: &mut FleetForecast, _: &mut Pending) -> Result<(), Error> {
         Ok(())
     }
 }

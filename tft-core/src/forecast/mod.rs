@@ -5,6 +5,7 @@
 
 mod fallback;
 mod forecaster;
+mod runner;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 

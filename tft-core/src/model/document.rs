@@ -50,7 +50,7 @@ impl ModelDocument {
     pub const FORMAT_VERSION: u32 = 1;
 
     /// Largest `model.json`, in bytes.
-    pub const FILE_BYTES_MAX: usize = 64 << 20;
+    pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
     /// Parses and checks a description; `file` names it in errors.
     ///
@@ -58,7 +58,7 @@ impl ModelDocument {
     /// [`ErrorKind::InvalidModel`] naming the first field and value at fault.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, Error> {
         let unreadable = |reason: String| DocumentError::Unreadable { file: file.to_owned(), reason };
-        if text.len() > Self::FILE_BYTES_MAX {
+        if text.len() as u64 > Self::FILE_BYTES_MAX {
             let reason = format!("it has {} bytes, allowed are {}", text.len(), Self::FILE_BYTES_MAX);
             return Err(unreadable(reason).into());
         }

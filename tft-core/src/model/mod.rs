@@ -46,6 +46,8 @@ struct Inner {
 enum ModelError {
     #[error("cannot read `{file}`")]
     Io { file: String, source: std::io::Error },
+    #[error("`{file}` has {bytes} bytes, allowed are {max}")]
+    TooLarge { file: String, bytes: u64, max: u64 },
     #[error("weights `{file}` have the SHA-256 {found}, model.json says {expected}")]
     Checksum { file: String, found: String, expected: String },
 }
@@ -74,10 +76,8 @@ impl Model {
     /// missing, unexpected, of a wrong shape or not finite.
     pub fn from_dir(directory: impl AsRef<Path>) -> Result<Self, Error> {
         let directory = directory.as_ref();
-        let path = directory.join(Self::DOCUMENT_FILE);
-        let io = |source| ModelError::Io { file: path.display().to_string(), source };
-        let document = std::fs::read(&path).map_err(io)?;
-        let weights = Weights::read_file(&directory.join(Self::WEIGHTS_FILE))?;
+        let document = read_file(&directory.join(Self::DOCUMENT_FILE), ModelDocument::FILE_BYTES_MAX)?;
+        let weights = read_file(&directory.join(Self::WEIGHTS_FILE), Weights::FILE_BYTES_MAX)?;
         Self::from_bytes(&document, &weights, &directory.display().to_string())
     }
 
@@ -126,15 +126,25 @@ impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
         let kind = match error {
             ModelError::Io { .. } => ErrorKind::Io,
+            ModelError::TooLarge { .. } => ErrorKind::LimitExceeded,
             ModelError::Checksum { .. } => ErrorKind::InvalidModel,
         };
         Self::new(kind, error)
     }
 }
 
+/// Reads a file, refusing what is too large before it takes memory.
+fn read_file(path: &Path, max: u64) -> Result<Vec<u8>, Error> {
+    let io = |source| ModelError::Io { file: path.display().to_string(), source };
+    let bytes = std::fs::metadata(path).map_err(io)?.len();
+    if bytes > max {
+        return Err(ModelError::TooLarge { file: path.display().to_string(), bytes, max }.into());
+    }
+    Ok(std::fs::read(path).map_err(io)?)
+}
+
 fn check_sha256(weights: &[u8], expected: &str, file: &str) -> Result<(), Error> {
-    let digest = Sha256::digest(weights);
-    let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = format!("{:x}", Sha256::digest(weights));
     if found.eq_ignore_ascii_case(expected) {
         return Ok(());
     }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
@@ -31,10 +30,6 @@ enum WeightsError {
     Unreadable { file: String, reason: String },
     #[error("weights `{file}` do not fit the architecture: {problems}")]
     Mismatch { file: String, problems: Problems },
-    #[error("cannot read weights `{file}`")]
-    Io { file: String, source: std::io::Error },
-    #[error("weights `{file}` have {bytes} bytes, allowed are {}", Weights::FILE_BYTES_MAX)]
-    TooLarge { file: String, bytes: u64 },
 }
 
 /// What is wrong with the tensors of a file, all of it.
@@ -44,16 +39,6 @@ struct Problems(Vec<String>);
 impl Weights {
     /// Largest weight file, in bytes.
     pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
-
-    /// Reads a file's bytes, refusing what is too large to be a model.
-    pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-        let io = |source| WeightsError::Io { file: path.display().to_string(), source };
-        let bytes = std::fs::metadata(path).map_err(io)?.len();
-        if bytes > Self::FILE_BYTES_MAX {
-            return Err(WeightsError::TooLarge { file: path.display().to_string(), bytes }.into());
-        }
-        Ok(std::fs::read(path).map_err(io)?)
-    }
 
     /// Parses and checks the bytes of a safetensors file; `file` names it in errors.
     pub(crate) fn parse(bytes: &[u8], file: &str, architecture: &Architecture) -> Result<Self, Error> {
@@ -79,11 +64,13 @@ impl Weights {
     ///
     /// # Panics
     /// If the architecture that these weights were checked against has no such tensor.
+    #[cfg(feature = "burn")]
     pub(crate) fn tensor(&self, name: &str) -> &WeightTensor {
         &self.tensors[name]
     }
 
     /// Returns whether there is a tensor of this name.
+    #[cfg(feature = "burn")]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
@@ -164,12 +151,7 @@ impl fmt::Display for Problems {
 
 impl From<WeightsError> for Error {
     fn from(error: WeightsError) -> Self {
-        let kind = match error {
-            WeightsError::Io { .. } => ErrorKind::Io,
-            WeightsError::TooLarge { .. } => ErrorKind::LimitExceeded,
-            WeightsError::Unreadable { .. } | WeightsError::Mismatch { .. } => ErrorKind::InvalidModel,
-        };
-        Self::new(kind, error)
+        Self::new(ErrorKind::InvalidModel, error)
     }
 }
 

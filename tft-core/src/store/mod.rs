@@ -26,6 +26,7 @@ mod checksum;
 mod columns;
 mod error;
 mod file;
+mod footer;
 mod guard;
 mod read;
 mod write;

@@ -17,6 +17,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 
 use super::columns::{Columns, Texts, copy_metric, text_type, times};
 use super::error::StoreError;
+use super::footer::Footer;
 use super::{LoadReport, checksum, guard};
 use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::{Timestamp, abbreviate};
@@ -24,9 +25,9 @@ use crate::window::{RollingWindow, StoredSample, WindowConfig};
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8_192;
-/// Rows that are read whatever the configuration of the window: the original system's files are not in its
-/// steps.
-const ROWS_MAX_LEAST: u64 = 1_000_000;
+/// Most rows of a file that is not known to be in time order: they are held until the last one is read. The
+/// original system kept 6,000.
+const UNORDERED_ROWS_MAX: u64 = 4_000_000;
 
 /// Reads a file into an empty window.
 pub(super) fn read(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
@@ -47,8 +48,9 @@ fn read_checked(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, L
     let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
     let metadata = metadata.parse_and_finish(&bytes).map_err(reading)?;
     checksum::verify(&bytes, &metadata)?;
-    check_row_count(&metadata, window.config())?;
     let footer = Footer::read(&metadata)?;
+    let rows_max = if footer.is_ordered() { rows_max(window.config()) } else { UNORDERED_ROWS_MAX };
+    check_row_count(&metadata, rows_max)?;
     let (batches, columns) = open(bytes, metadata, window.schema())?;
     let mut loader = Loader::new(window, columns.projected(), &footer);
     for batch in batches {
@@ -88,10 +90,14 @@ fn with_dictionaries(fields: &SchemaRef, columns: &Columns) -> SchemaRef {
     Arc::new(ArrowSchema::new_with_metadata(changed, fields.metadata().clone()))
 }
 
-fn check_row_count(metadata: &ParquetMetaData, config: &WindowConfig) -> Result<(), StoreError> {
+/// Returns how many rows a window of a configuration can have, and at least as many as any file may.
+fn rows_max(config: &WindowConfig) -> u64 {
     let open_rows = (config.grace_steps + 1).saturating_mul(config.samples_per_step_max);
     let rows = config.steps_per_server.saturating_add(open_rows).saturating_mul(config.servers_max);
-    let max = (rows as u64).max(ROWS_MAX_LEAST);
+    UNORDERED_ROWS_MAX.max(rows as u64)
+}
+
+fn check_row_count(metadata: &ParquetMetaData, max: u64) -> Result<(), StoreError> {
     let counts =
         metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
     let count = counts.fold(0, u64::saturating_add);
@@ -99,55 +105,6 @@ fn check_row_count(metadata: &ParquetMetaData, config: &WindowConfig) -> Result<
         return Err(StoreError::TooMany { what: "rows", count, max });
     }
     Ok(())
-}
-
-/// What the footer says beside the columns.
-struct Footer {
-    format_version: String,
-    tick_count: u64,
-    samples_accepted: HashMap<String, u64>,
-    saved_at: Option<Timestamp>,
-}
-
-impl Footer {
-    fn read(metadata: &ParquetMetaData) -> Result<Self, StoreError> {
-        let keys = metadata.file_metadata().key_value_metadata();
-        let value = |key: &str| {
-            let entry = keys?.iter().find(|entry| entry.key == key)?;
-            entry.value.as_deref()
-        };
-        let format_version = value("format_version").unwrap_or("1.0");
-        if format_version.split('.').next() != Some("1") {
-            return Err(StoreError::Version { version: abbreviate(format_version) });
-        }
-        Ok(Self {
-            format_version: abbreviate(format_version),
-            tick_count: parse_key("tick_count", value("tick_count"), "a number", |text| text.parse().ok())?,
-            samples_accepted: parse_key(
-                "server_timesteps",
-                value("server_timesteps"),
-                "a JSON object of numbers",
-                |text| serde_json::from_str(text).ok(),
-            )?,
-            // Only shown to people, so that a time which cannot be read costs nothing.
-            saved_at: value("timestamp").and_then(|text| Timestamp::parse(text).ok()),
-        })
-    }
-
-    /// Returns whether the rows of a server are in time order: this crate writes them so.
-    fn is_ordered(&self) -> bool {
-        self.format_version != "1.0"
-    }
-}
-
-fn parse_key<T: Default>(
-    key: &'static str,
-    value: Option<&str>,
-    expected: &'static str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, StoreError> {
-    let Some(text) = value else { return Ok(T::default()) };
-    parse(text).ok_or_else(|| StoreError::FooterKey { key, value: abbreviate(text), expected })
 }
 
 /// Rows on their way into the window.

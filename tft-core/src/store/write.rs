@@ -1,6 +1,5 @@
 //! A window's rows, in batches, to Parquet.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -13,13 +12,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::checksum::{CREATED_BY, Hashing};
 use super::error::StoreError;
-use super::{FORMAT_VERSION, SaveReport};
+use super::{SaveReport, footer};
 use crate::schema::Schema;
 use crate::time::Timestamp;
 use crate::window::{RollingWindow, StoredSample};
@@ -180,7 +178,7 @@ fn properties(window: &RollingWindow, saved_at: Timestamp) -> WriterProperties {
         .set_offset_index_disabled(true)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_key_value_metadata(Some(footer_keys(window, saved_at)));
+        .set_key_value_metadata(Some(footer::keys(window, saved_at)));
     // Measured values hardly repeat; times and texts do, and keep the writer's dictionary. Plain floats
     // and not BYTE_STREAM_SPLIT: the gain is small, and Spark 3 cannot read that.
     for metric in window.schema().metrics() {
@@ -188,20 +186,6 @@ fn properties(window: &RollingWindow, saved_at: Timestamp) -> WriterProperties {
         properties = properties.set_column_dictionary_enabled(column, false);
     }
     properties.build()
-}
-
-fn footer_keys(window: &RollingWindow, saved_at: Timestamp) -> Vec<KeyValue> {
-    let samples: BTreeMap<_, _> =
-        window.servers().map(|server| (server.name().as_str(), server.samples_accepted())).collect();
-    let samples = serde_json::to_string(&samples).expect("invariant: text and numbers are JSON");
-    [
-        ("format_version", FORMAT_VERSION.to_owned()),
-        ("tick_count", window.tick_count().to_string()),
-        ("timestamp", saved_at.to_string()),
-        ("server_timesteps", samples),
-    ]
-    .map(|(key, value)| KeyValue::new(key.to_owned(), value))
-    .to_vec()
 }
 
 fn writing(source: ParquetError) -> StoreError {

@@ -213,7 +213,7 @@ impl RollingWindow {
                 }
             }
         }
-        self.tick_count += u64::from(report.accepted > 0);
+        self.tick_count = self.tick_count.saturating_add(u64::from(report.accepted > 0));
         Ok(report)
     }
 

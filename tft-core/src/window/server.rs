@@ -3,7 +3,7 @@
 use super::WindowConfig;
 use super::fault::Reason;
 use super::open_step::{OpenStep, Placement, Sample};
-use super::ring::{Mark, Ring};
+use super::ring::Ring;
 use crate::schema::{Aggregation, Profile, ServerName};
 use crate::time::{Step, Timestamp};
 
@@ -55,7 +55,10 @@ impl Server {
         let placement = open_step.add(sample, max, &rules.aggregations, ring);
         match placement {
             Placement::Full => return Err(Reason::StepFull { max }),
-            Placement::Appended | Placement::Inserted => self.samples_accepted += 1,
+            Placement::Appended | Placement::Inserted => {
+                // A checkpoint may have said any number.
+                self.samples_accepted = self.samples_accepted.saturating_add(1);
+            }
             Placement::Completed | Placement::Replaced => {}
         }
         Ok(placement)
@@ -82,7 +85,7 @@ impl Server {
     #[cfg(feature = "parquet")]
     pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
         let steps = self.ring.oldest().0..self.oldest_open(rules).0;
-        steps.map(Step).filter(|&step| self.ring.mark_at(step) != Mark::EMPTY)
+        steps.map(Step).filter(|&step| self.ring.mark_at(step) != super::ring::Mark::EMPTY)
     }
 
     pub(super) fn last_sample_at(&self) -> Option<Timestamp> {

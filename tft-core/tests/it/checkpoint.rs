@@ -164,6 +164,25 @@ fn a_saved_window_is_replaced_as_a_whole_and_loads() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoint").join(name)
+}
+
+#[test]
+fn a_file_of_version_1_1_loads_for_ever() {
+    let (window, report) =
+        store::load(&fixture("written_1_1.parquet"), Schema::server_metrics(), WindowConfig::default())
+            .unwrap();
+    assert_eq!((report.rows, report.rows_dropped, report.format_version.as_str()), (102, 0, "1.1"));
+    assert_eq!(encode(&window), encode(&sample_window()));
+}
+
+#[test]
+#[ignore = "writes the fixture of the version that is written now"]
+fn write_the_fixture() {
+    std::fs::write(fixture("written_1_1.parquet"), encode(&sample_window())).unwrap();
+}
+
 #[test]
 fn an_empty_window_loads() {
     let window = RollingWindow::new(Schema::server_metrics(), WindowConfig::default()).unwrap();
@@ -173,10 +192,9 @@ fn an_empty_window_loads() {
 
 #[test]
 fn files_of_the_original_load() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoint");
     for name in ["original_1_0.parquet", "original_1_0_datetime.parquet"] {
         let (window, report) =
-            store::load(&folder.join(name), Schema::server_metrics(), WindowConfig::default()).unwrap();
+            store::load(&fixture(name), Schema::server_metrics(), WindowConfig::default()).unwrap();
         assert_eq!((report.rows, report.rows_dropped, report.format_version.as_str()), (390, 0, "1.0"));
         assert_eq!((window.server_count(), window.tick_count(), window.step_count()), (3, 130, 9), "{name}");
         let server = window.server("ppml0001").unwrap();
@@ -190,6 +208,22 @@ fn files_of_the_original_load() {
         assert_eq!(status, Some("heavy_load"));
         assert_eq!(report.missing_metrics.len(), 12);
     }
+}
+
+/// Also the corpus of the fuzz target: each encoding and compression that pyarrow writes by itself.
+#[test]
+fn files_of_other_writers_load() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/checkpoint");
+    let mut saved = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let (window, report) = decode(std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        assert_eq!((report.rows, report.rows_dropped, report.missing_metrics.len()), (12, 0, 12));
+        let server = window.server("web2").unwrap();
+        assert_eq!(server.profile().as_str(), "web_api");
+        assert!(server.value(10, server.newest_step()) >= Some(10.0));
+        saved.push(window.step_count());
+    }
+    assert_eq!(saved.len(), 5);
 }
 
 #[test]

@@ -17,4 +17,5 @@ mod golden;
 mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+mod send_sync;
 mod window_properties;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tft_core::FleetAssessment;
 use tft_core::forecast::{FleetForecast, Forecast};
 use tft_core::quality::{ForecastScorer, ScoredForecast, ScorerConfig, seasonal_naive};
-use tft_core::FleetAssessment;
 use tft_core::schema::{Schema, ServerName};
 use tft_core::time::{StepLength, Timestamp};
 use tft_core::window::{Record, RollingWindow};

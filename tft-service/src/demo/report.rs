@@ -153,7 +153,9 @@ impl Standing {
     /// Returns how each server stands, in the order of the forecast's servers.
     pub(super) fn all(assessment: &FleetAssessment) -> Vec<(ServerName, Self)> {
         let servers = assessment.forecast.servers.iter().zip(&assessment.servers);
-        servers.map(|(forecast, server)| (forecast.server.clone(), Self::new(forecast, server, assessment))).collect()
+        servers
+            .map(|(forecast, server)| (forecast.server.clone(), Self::new(forecast, server, assessment)))
+            .collect()
     }
 
     fn new(forecast: &Forecast, server: &ServerAssessment, assessment: &FleetAssessment) -> Self {

@@ -40,7 +40,8 @@ fn the_replayed_state_is_served() {
     let address = address.unwrap();
     let predictions = || Request::new(address, "GET", "/predictions/current").send().json();
     let has_servers = |reply: &Value| reply["summary"]["total_servers"] == 5;
-    let reply = (0..50).map(|_| predictions()).inspect(|_| std::thread::sleep(std::time::Duration::from_millis(100)));
+    let reply =
+        (0..50).map(|_| predictions()).inspect(|_| std::thread::sleep(std::time::Duration::from_millis(100)));
     let reply = reply.take(20).find(has_servers);
     let _ = child.kill();
     let _ = child.wait();

@@ -26,7 +26,7 @@ use crate::error::Error;
 #[non_exhaustive]
 pub enum Encoding {
     /// One window per group of a pytorch-forecasting data set.
-    PytorchForecasting(DatasetEncoding),
+    PytorchForecasting(Box<DatasetEncoding>),
     /// One window per metric of a server, scaled by its own history.
     Univariate(UnivariateEncoding),
 }

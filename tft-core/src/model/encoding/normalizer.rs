@@ -155,7 +155,7 @@ impl GroupNorm {
                 let constants = center.iter().zip(scale);
                 constants
                     .map(|(&center, &scale)| CenterScale { center, scale })
-                    .find_map(|pair| pair.problem())
+                    .find_map(CenterScale::problem)
             }
             Self::Global(constants) => constants.problem(),
         }
