@@ -164,7 +164,7 @@ fn is_due(
     now: Duration,
     interval: Duration,
 ) -> bool {
-    const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+    const AT_LEAST_EVERY: Duration = Duration::from_mins(1);
     let Some(last) = last else { return true };
     let since = now.saturating_sub(last.at);
     let has_rested = since >= interval.max(last.cost * 2);

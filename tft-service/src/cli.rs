@@ -57,11 +57,8 @@ fn serve(args: ServeArgs) -> Result<(), ServiceError> {
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
-    runtime()?.block_on(async {
-        // Before the port is bound, so that no signal is missed once somebody can see the service.
-        let stop = stop_signal()?;
-        Server::bind(config, Arc::new(SystemClock::new())).await?.run(stop).await
-    })
+    let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
+    runtime()?.block_on(async { server.run(stop_signal()?).await })
 }
 
 fn demo(args: DemoArgs) -> Result<(), ServiceError> {
@@ -70,12 +67,9 @@ fn demo(args: DemoArgs) -> Result<(), ServiceError> {
     if config.is_once {
         return Ok(());
     }
-    runtime()?.block_on(async {
-        let stop = stop_signal()?;
-        let server = Server::with_engine(config.serve, clock, engine, window).await?;
-        eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
-        server.run(stop).await
-    })
+    let server = Server::with_engine(&config.serve, clock, engine, window)?;
+    eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
+    runtime()?.block_on(async { server.run(stop_signal()?).await })
 }
 
 /// A key that is not UTF-8 must be refused rather than count as not set.

@@ -1,4 +1,36 @@
-//! A small HTTP service over [`tft_core`].
+//! A small HTTP service over [`tft_core`]: samples in, forecasts, risk and alerts out.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use tft_service::clock::SystemClock;
+//! use tft_service::{Config, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut config = Config::default();
+//! config.port = 0;
+//! let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
+//! println!("http://{}", server.local_addr());
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! runtime.block_on(server.run(std::future::pending()))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Concepts
+//! - A request passes the checks of `pipeline` in a fixed order: route, key, origin, quota, body. The
+//!   [`routes`] are one table; what is not marked open needs a key.
+//! - One thread owns the model. It works on a copy of the window and publishes an immutable snapshot with its
+//!   replies already rendered; readers copy a pointer and never wait for a forecast.
+//! - Every resource that a client can hold on to has a limit in [`config::Limits`]: bodies, headers,
+//!   connections, and the time that each may take.
+//! - Time comes from a [`clock::Clock`], so that tests and the demo decide what time it is.
+//!
+//! # What it is not
+//! It has no rules, numbers or file formats of its own: those are `tft-core`'s. It does not speak TLS or
+//! HTTP/2; put a reverse proxy in front of it where others can reach it. Between two checkpoints an
+//! acknowledged feed lives in memory only.
+
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -53,7 +53,7 @@ pub(crate) struct Verdict {
 
 impl RateLimiter {
     /// The length of the sliding window.
-    pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+    pub(crate) const WINDOW: Duration = Duration::from_mins(1);
 
     pub(crate) fn new(limits: RateLimits) -> Self {
         Self { limits, entries_max: ENTRIES_MAX, calls: Mutex::default() }

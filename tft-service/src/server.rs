@@ -32,7 +32,7 @@ use crate::state::ServiceState;
 /// A service that listens and has not begun to answer.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     address: SocketAddr,
     limits: Limits,
     pipeline: Arc<Pipeline>,
@@ -45,7 +45,7 @@ impl Server {
     /// # Errors
     /// [`ServiceError`] if the configuration is unsafe, the model cannot be used, the checkpoint cannot be
     /// read or written, or the port cannot be bound. A corrupt checkpoint is moved aside and logged instead.
-    pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
+    pub fn bind(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         config.check()?;
         let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
         let window = match &config.persistence_file {
@@ -54,15 +54,15 @@ impl Server {
             }
             None => engine.empty_window()?,
         };
-        Self::with_engine(config, clock, engine, window).await
+        Self::with_engine(config, clock, engine, window)
     }
 
     /// Binds the port and serves a given window with a given engine.
     ///
     /// # Errors
     /// [`ServiceError`] if the configuration is unsafe or the port cannot be bound.
-    pub(crate) async fn with_engine(
-        config: Config,
+    pub(crate) fn with_engine(
+        config: &Config,
         clock: Arc<dyn Clock>,
         engine: Engine,
         window: RollingWindow,
@@ -70,7 +70,8 @@ impl Server {
         config.check()?;
         let asked = SocketAddr::new(config.host, config.port);
         let refused = |source| ServiceError::Listen { address: asked, source };
-        let listener = TcpListener::bind(asked).await.map_err(refused)?;
+        let listener = std::net::TcpListener::bind(asked).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
@@ -78,8 +79,8 @@ impl Server {
         let state =
             ServiceState::new(window, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
-        let background = Background::start(&config, engine, &state, &clock, wake)?;
-        let pipeline = Arc::new(Pipeline::new(&config, address, clock, state));
+        let background = Background::start(config, engine, &state, &clock, wake)?;
+        let pipeline = Arc::new(Pipeline::new(config, address, clock, state));
         Ok(Self { listener, address, limits: config.limits, pipeline, background })
     }
 
@@ -97,6 +98,8 @@ impl Server {
     /// Not cancel safe: dropping the future cuts connections and saves nothing.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
         let Self { listener, address, limits, pipeline, mut background } = self;
+        let listener = TcpListener::from_std(listener);
+        let listener = listener.map_err(|source| ServiceError::Listen { address, source })?;
         tracing::info!(%address, "listening");
         let graceful = GracefulShutdown::new();
         let panicked = tokio::select! {

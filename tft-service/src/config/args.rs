@@ -21,10 +21,10 @@ pub struct ServeArgs {
     /// Directory of the model [default: the built-in model]
     #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<String>,
-    /// Checkpoint of the rolling window [default: inference_rolling_window.parquet]
+    /// Checkpoint of the rolling window [default: `inference_rolling_window.parquet`]
     #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
     pub persistence_file: Option<String>,
-    /// Browser origins that may call, separated by commas [default: http://localhost:8501]
+    /// Browser origins that may call, separated by commas [default: `http://localhost:8501`]
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
     /// Feeds per minute and client [default: 60]

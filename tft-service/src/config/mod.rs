@@ -172,7 +172,7 @@ impl Default for Limits {
             connections_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
@@ -181,7 +181,7 @@ impl Default for Limits {
 
 impl Default for Intervals {
     fn default() -> Self {
-        Self { inference: Duration::from_secs(5), checkpoint: Duration::from_secs(60) }
+        Self { inference: Duration::from_secs(5), checkpoint: Duration::from_mins(1) }
     }
 }
 

@@ -55,7 +55,7 @@ impl Excerpt {
         let is_metric = |name: &&String| !["timestamp", "server_name", "incident"].contains(&name.as_str());
         self.metrics = schema.fields().iter().map(|field| field.name()).filter(is_metric).cloned().collect();
         let values: Result<Vec<_>, String> = self.metrics.iter().map(|name| column(name)).collect();
-        let values: Vec<_> = values?.into_iter().map(|column| column.as_primitive::<Float32Type>()).collect();
+        let values: Vec<_> = values?.into_iter().map(AsArray::as_primitive::<Float32Type>).collect();
         for row in 0..batch.num_rows() {
             let value = |column: &&_| value_or_nan(column, row);
             self.rows.push(Row {

@@ -63,7 +63,9 @@ impl Replay {
         let records: Result<Vec<_>, ServiceError> = rows.iter().map(|row| self.record(row)).collect();
         self.newest = rows[0].at;
         self.window.ingest(&records?, self.newest)?;
-        rows.iter().for_each(|row| self.realise(row));
+        for row in rows {
+            self.realise(row);
+        }
         self.steps += 1;
         let warm_up_steps = Self::HISTORY_DAYS * self.step_length.steps_per_day();
         let since = self.steps.checked_sub(warm_up_steps);

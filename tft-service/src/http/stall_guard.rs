@@ -60,7 +60,7 @@ impl<S> StallGuard<S> {
             self.phase_seen = phase;
             self.header.timer = None;
         }
-        phase % 2 == 0
+        phase.is_multiple_of(2)
     }
 
     /// Ends a write that is pending for too long.

@@ -53,7 +53,7 @@ impl TestServer {
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server = runtime.block_on(Server::bind(config, clock.clone())).unwrap();
+        let server = Server::bind(&config, clock.clone()).unwrap();
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let running = runtime.spawn(server.run(async move {
@@ -104,7 +104,7 @@ impl TestServer {
 
     /// Waits until the snapshot knows as many steps as the window had after the last feed.
     pub(crate) fn predictions_of(&self, input_points: u64) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let reply = self.get("/predictions/current").json();
             if reply["metadata"]["input_points"] == input_points {

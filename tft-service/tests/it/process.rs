@@ -32,7 +32,7 @@ impl Process {
         let mut child = command.env("PERSISTENCE_FILE", directory.join("kept.parquet")).spawn().unwrap();
         let log = lines_of(child.stderr.take().unwrap());
         let address = loop {
-            let line = log.recv_timeout(Duration::from_secs(60)).unwrap();
+            let line = log.recv_timeout(Duration::from_mins(1)).unwrap();
             if let Some((_, address)) = line.split_once("listening address=") {
                 break address.trim().parse().unwrap();
             }
@@ -74,7 +74,7 @@ fn lines_of(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 fn fails(command: &mut Command) -> String {
     let mut child = command.spawn().unwrap();
     let log = lines_of(child.stderr.take().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -177,7 +177,7 @@ fn a_corrupt_checkpoint_is_moved_aside() {
 #[test]
 fn a_server_within_a_test_stops_and_starts_with_its_data() {
     let server = crate::harness::TestServer::start();
-    server.feed_records(&history("ppdb001", 30, |step| f64::from(step)));
+    server.feed_records(&history("ppdb001", 30, f64::from));
     let path = server.checkpoint();
     let directory = server.stop();
     assert!(path.exists());

@@ -54,7 +54,7 @@ fn exactly_thirty_of_a_hundred_predictions_pass() {
     assert_eq!(refused.header("Retry-After"), Some("60"));
     // 2026-01-05T12:03:00Z.
     assert_eq!(refused.header("X-RateLimit-Reset"), Some("1767614580"));
-    server.clock.advance(std::time::Duration::from_secs(60));
+    server.clock.advance(std::time::Duration::from_mins(1));
     assert_eq!(server.get("/predictions/current").status, 200);
 }
 
