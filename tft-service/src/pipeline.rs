@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::auth::{KeySet, Principal};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::cors::{CorsPolicy, OriginCheck};
-use crate::http::{Refusal, Reply, add_quota_headers, add_security_headers};
+use crate::http::{Refusal, Reply, add_quota_headers, add_security_headers, drain};
 use crate::limits::{Bucket, RateLimiter, Verdict};
 use crate::routes::{Route, allowed_methods};
 use crate::state::ServiceState;
@@ -37,8 +38,7 @@ pub(crate) struct Pipeline {
 struct Call {
     id: u64,
     peer: SocketAddr,
-    method: Method,
-    path: String,
+    head: Parts,
     origin: OriginCheck,
 }
 
@@ -62,44 +62,44 @@ impl Pipeline {
 
     /// Answers one request; whatever is wrong with it is in the reply.
     pub(crate) async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Reply {
-        let call = Call {
-            id: self.request_count.fetch_add(1, Ordering::Relaxed) + 1,
-            peer,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            origin: self.cors.check(request.headers()),
-        };
+        let (head, mut body) = request.into_parts();
+        let origin = self.cors.check(&head.headers);
+        let call = Call { id: self.request_count.fetch_add(1, Ordering::Relaxed) + 1, peer, head, origin };
         let mut quota = None;
-        let answered = if call.method == Method::OPTIONS {
-            preflight(&call, &request)
+        let answered = if call.head.method == Method::OPTIONS {
+            preflight(&call)
         } else {
-            self.carry_out(&call, request, &mut quota).await
+            self.carry_out(&call, &mut body, &mut quota).await
         };
-        let reply = answered.unwrap_or_else(|refusal| {
-            call.log(&refusal);
-            refusal.into_reply()
-        });
+        let reply = match answered {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                call.log(&refusal);
+                drain(&call.head.headers, &mut body, &self.limits).await;
+                refusal.into_reply()
+            }
+        };
         self.finish(&call, quota, reply)
     }
 
     async fn carry_out(
         &self,
         call: &Call,
-        request: Request<Incoming>,
+        body: &mut Incoming,
         quota: &mut Option<Verdict>,
     ) -> Result<Reply, Refusal> {
-        let route = Route::find(&call.method, &call.path)?;
+        let route = Route::find(&call.head.method, call.path())?;
         if !route.is_open {
-            let principal = self.admit(call, &request)?;
+            let principal = self.admit(call)?;
             *quota = self.count(Bucket::Route(route.class), principal);
             refuse_over_limit(*quota)?;
         }
-        route.answer(&self.state, &self.limits, request).await
+        route.answer(&self.state, &self.limits, (&call.head, body)).await
     }
 
     /// Checks key and origin. Failed attempts are limited by address; a valid key passes in any case.
-    fn admit(&self, call: &Call, request: &Request<Incoming>) -> Result<Principal, Refusal> {
-        let Ok(principal) = self.keys.authenticate(request.headers(), call.peer.ip()) else {
+    fn admit(&self, call: &Call) -> Result<Principal, Refusal> {
+        let Ok(principal) = self.keys.authenticate(&call.head.headers, call.peer.ip()) else {
             let address = Principal::of_address(call.peer.ip());
             refuse_over_limit(self.count(Bucket::AuthenticationFailures, address))?;
             return Err(Refusal::InvalidKey);
@@ -123,7 +123,7 @@ impl Pipeline {
         }
         headers.insert(HeaderName::from_static("x-request-id"), call.id.into());
         tracing::debug!(
-            request_id = call.id, client = %call.peer.ip(), method = %call.method, path = call.path,
+            request_id = call.id, client = %call.peer.ip(), method = %call.head.method, path = call.path(),
             status = reply.status().as_u16(), "answered"
         );
         reply
@@ -131,6 +131,10 @@ impl Pipeline {
 }
 
 impl Call {
+    fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
     /// Security refusals carry their status in words, which is what operators search their logs for.
     fn log(&self, refusal: &Refusal) {
         let reason = match refusal {
@@ -140,12 +144,12 @@ impl Call {
             _ => return,
         };
         let client = self.peer.ip();
-        tracing::warn!(request_id = self.id, %client, method = %self.method, path = self.path, "{reason}");
+        tracing::warn!(request_id = self.id, %client, method = %self.head.method, path = self.path(), "{reason}");
     }
 }
 
-fn preflight(call: &Call, request: &Request<Incoming>) -> Result<Reply, Refusal> {
-    let allow = allowed_methods(&call.path)?;
+fn preflight(call: &Call) -> Result<Reply, Refusal> {
+    let allow = allowed_methods(call.path())?;
     if call.origin == OriginCheck::Refused {
         return Err(Refusal::OriginNotAllowed);
     }
@@ -153,7 +157,7 @@ fn preflight(call: &Call, request: &Request<Incoming>) -> Result<Reply, Refusal>
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
     headers.insert(header::ALLOW, allow.parse().unwrap_or(HeaderValue::from_static("")));
-    if request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+    if call.head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         CorsPolicy::add_preflight_headers(headers);
     }
     Ok(reply)

@@ -13,7 +13,7 @@ use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
 #[non_exhaustive]
 pub struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1]
-    #[arg(long, env = "HOST", value_name = "ADDRESS")]
+    #[arg(long, env = "TFT_HOST", value_name = "ADDRESS")]
     pub host: Option<String>,
     /// Port to listen on; 0 lets the system choose [default: 8000]
     #[arg(long, env = "PORT", value_name = "PORT")]
@@ -128,7 +128,7 @@ fn parse_host(text: &str) -> Result<IpAddr, ConfigError> {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     let reason = "is not an IP address or `localhost`";
-    text.parse().map_err(|_| ConfigError::Value { key: "HOST", value: text.to_owned(), reason })
+    text.parse().map_err(|_| ConfigError::Value { key: "TFT_HOST", value: text.to_owned(), reason })
 }
 
 fn parse_port(text: &str) -> Result<u16, ConfigError> {
@@ -167,7 +167,7 @@ mod tests {
         let message = |args: ServeArgs| args.into_config(None).unwrap_err().to_string();
         let some = |text: &str| Some(text.to_owned());
         insta::assert_snapshot!(message(ServeArgs { port: some("80a"), ..ServeArgs::default() }), @"PORT `80a` is not a port number, 0 to 65535");
-        insta::assert_snapshot!(message(ServeArgs { host: some("example.com"), ..ServeArgs::default() }), @"HOST `example.com` is not an IP address or `localhost`");
+        insta::assert_snapshot!(message(ServeArgs { host: some("example.com"), ..ServeArgs::default() }), @"TFT_HOST `example.com` is not an IP address or `localhost`");
         insta::assert_snapshot!(message(ServeArgs { rate_limit_feed: some("0"), ..ServeArgs::default() }), @"RATE_LIMIT_FEED `0` is not a number of requests per minute, 1 to 100000");
         insta::assert_snapshot!(message(ServeArgs { cors_origins: some("dash"), ..ServeArgs::default() }), @"CORS_ORIGINS `dash` is not an origin like `https://dashboard.example.com` or `http://localhost:8501`");
     }

@@ -106,7 +106,7 @@ pub enum ConfigError {
     },
     /// An address that others can reach, and no key.
     #[error(
-        "TFT_API_KEY is not set and HOST `{host}` is not a loopback address: set a key, or give --insecure-no-auth"
+        "TFT_API_KEY is not set and TFT_HOST `{host}` is not a loopback address: set a key, or give --insecure-no-auth"
     )]
     OpenToOthers {
         /// The address.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_reachable_address_needs_a_key_or_an_explicit_word() {
         let mut config = Config { host: IpAddr::V4(Ipv4Addr::UNSPECIFIED), ..Config::default() };
-        insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
+        insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and TFT_HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
         config.insecure_no_auth = true;
         assert!(config.check().is_ok());
         config = Config { api_key: key(), insecure_no_auth: false, ..config };

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::Request;
 use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderMap};
 
@@ -15,33 +14,51 @@ use crate::config::Limits;
 /// # Errors
 /// [`Refusal::UnsupportedMediaType`], [`Refusal::BodyTooLarge`] (at once if the length is declared),
 /// [`Refusal::BodyTimeout`], or [`Refusal::BadRequest`] if the body ends early.
-pub(crate) async fn read_json_body<B>(request: Request<B>, limits: &Limits) -> Result<Bytes, Refusal>
+pub(crate) async fn read_json_body<B>(
+    headers: &HeaderMap,
+    body: &mut B,
+    limits: &Limits,
+) -> Result<Bytes, Refusal>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if !is_plain_json(request.headers()) {
+    if !is_plain_json(headers) {
         return Err(Refusal::UnsupportedMediaType);
     }
-    let bytes_max = limits.body_bytes_max;
-    if request.body().size_hint().lower() > bytes_max as u64 {
+    let (bytes_max, timeout) = (limits.body_bytes_max, limits.body_timeout);
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(Refusal::BodyTooLarge { bytes_max });
     }
-    collect(request.into_body(), bytes_max, limits.body_timeout).await
-}
-
-async fn collect<B>(body: B, bytes_max: usize, timeout: Duration) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let reading = Box::pin(Limited::new(body, bytes_max)).collect();
-    match tokio::time::timeout(timeout, reading).await {
+    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
         Err(_) => Err(Refusal::BodyTimeout { seconds: timeout.as_secs() }),
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { bytes_max }),
         Ok(Err(_)) => Err(Refusal::BadRequest("the request's body ended early".into())),
     }
+}
+
+/// Reads and forgets what is left of a refused request's body, within limits.
+///
+/// Closing a connection while the client still writes makes its system throw away the reply that it has not
+/// read yet; most clients write everything before they read.
+pub(crate) async fn drain<B: Body<Data = Bytes> + Unpin>(headers: &HeaderMap, body: &mut B, limits: &Limits) {
+    // A client that waits for `100 Continue` has not begun to write, and learns that it need not.
+    if headers.contains_key(header::EXPECT) || body.is_end_stream() {
+        return;
+    }
+    let bytes_max = 2 * limits.body_bytes_max;
+    if body.size_hint().lower() > bytes_max as u64 {
+        return;
+    }
+    let mut left = bytes_max;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT.min(limits.body_timeout), reading).await;
 }
 
 /// Requiring the type also keeps other sites' HTML forms out: they cannot send it without a preflight.
@@ -52,6 +69,9 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     is_json && text(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"))
 }
 
+/// For how long the rest of a refused body is read.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
@@ -60,11 +80,11 @@ mod tests {
     use super::*;
 
     fn read(content_type: &str, body: &str, bytes_max: usize) -> Result<Bytes, StatusCode> {
-        let request = Request::builder().header(header::CONTENT_TYPE, content_type);
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+        let mut body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let limits = Limits { body_bytes_max: bytes_max, ..Limits::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(read_json_body(request, &limits)).map_err(|refusal| refusal.status())
+        runtime.block_on(read_json_body(&headers, &mut body, &limits)).map_err(|refusal| refusal.status())
     }
 
     #[test]

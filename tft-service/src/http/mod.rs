@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
-pub(crate) use body::read_json_body;
+pub(crate) use body::{drain, read_json_body};
 pub(crate) use query::Query;
 pub(crate) use refusal::Refusal;
 pub(crate) use stall_guard::{RequestPhase, StallGuard};

@@ -68,7 +68,7 @@ impl Refusal {
                 let allow = allow.parse().unwrap_or(HeaderValue::from_static(""));
                 headers.insert(header::ALLOW, allow);
             }
-            // What is left of the body is not worth reading: the connection ends instead.
+            // What may be left of the body is not worth reading: the connection ends instead.
             Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

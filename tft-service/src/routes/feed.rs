@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::http::request::Parts;
 use tft_core::{Error, ErrorKind};
 
 use crate::config::Limits;
@@ -16,9 +17,9 @@ use crate::wire::{FeedReply, IgnoredFeed};
 pub(super) async fn feed(
     state: &Arc<ServiceState>,
     limits: &Limits,
-    request: Request<Incoming>,
+    (head, body): (&Parts, &mut Incoming),
 ) -> Result<Reply, Refusal> {
-    let body = read_json_body(request, limits).await?;
+    let body = read_json_body(&head.headers, body, limits).await?;
     let worker = Arc::clone(state);
     // Parsing megabytes takes tens of milliseconds; other connections go on meanwhile.
     let taken = tokio::task::spawn_blocking(move || worker.ingest(&body)).await;

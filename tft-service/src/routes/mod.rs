@@ -21,8 +21,9 @@ mod status;
 
 use std::sync::Arc;
 
+use hyper::Method;
 use hyper::body::Incoming;
-use hyper::{Method, Request};
+use hyper::http::request::Parts;
 
 use crate::config::Limits;
 use crate::http::{Refusal, Reply};
@@ -91,15 +92,15 @@ impl Route {
         &self,
         state: &Arc<ServiceState>,
         limits: &Limits,
-        request: Request<Incoming>,
+        (head, body): (&Parts, &mut Incoming),
     ) -> Result<Reply, Refusal> {
         match self.endpoint {
             Endpoint::Health => Ok(health::health()),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => Ok(health::ready(state)),
             Endpoint::Status => Ok(status::status(state)),
-            Endpoint::Feed => feed::feed(state, limits, request).await,
-            Endpoint::Predictions => predictions::current(state, request.uri().query()),
+            Endpoint::Feed => feed::feed(state, limits, (head, body)).await,
+            Endpoint::Predictions => predictions::current(state, head.uri.query()),
             Endpoint::Alerts => Ok(alerts::active(state)),
         }
     }

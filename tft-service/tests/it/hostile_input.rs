@@ -39,6 +39,20 @@ fn a_large_declared_length_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn a_refusal_reaches_a_client_that_writes_everything_first() {
+    let server = TestServer::start();
+    for _ in 0..20 {
+        let body = vec![b' '; 8 << 20];
+        let no_key = server.request("POST", "/feed/data").json(body.clone()).send();
+        assert_eq!(no_key.status, 403);
+        let other_path = server.with_key("POST", "/feed").json(body).send();
+        assert_eq!(other_path.status, 404);
+    }
+    let too_large = server.feed(vec![b' '; (8 << 20) + 1]);
+    assert_eq!(too_large.status, 413);
+}
+
+#[test]
 fn other_types_are_refused() {
     let server = server_with_data();
     let body = format!("{{\"records\":[{RECORD}]}}");

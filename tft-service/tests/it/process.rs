@@ -150,7 +150,7 @@ fn what_is_unsafe_or_unusable_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let line = fails(command(path).args(["--host", "0.0.0.0"]));
-    insta::assert_snapshot!(line, @"tft-service: TFT_API_KEY is not set and HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
+    insta::assert_snapshot!(line, @"tft-service: TFT_API_KEY is not set and TFT_HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
     let line = fails(command(path).args(["--host", "0.0.0.0"]).env("TFT_API_KEY", " \n"));
     assert!(line.contains("TFT_API_KEY is not set"), "{line}");
     let line = fails(command(path).env("TFT_API_KEY", "short"));
