@@ -32,6 +32,11 @@ fn set_a_from_rows_to_predictions() {
 }
 
 #[test]
+fn set_b_from_rows_to_predictions() {
+    check_rows(&GoldenSet::new("b"));
+}
+
+#[test]
 fn set_c_from_rows_to_predictions() {
     check_rows(&GoldenSet::new("c"));
 }
