@@ -376,7 +376,10 @@ impl DatasetEncoding {
     fn target_constant(&self, rows: &Rows, window: &Window, name: &str) -> Result<Option<f64>, Error> {
         for (target, normalizer) in self.targets.iter().zip(self.normalizers()) {
             let Some(part) = name.strip_prefix(target.as_str()) else { continue };
-            let constants = self.visible_constants(normalizer, rows, window)?;
+            let constants = match own_constants(normalizer, rows, window, target)? {
+                Some(constants) => constants,
+                None => self.visible_constants(normalizer, rows, window)?,
+            };
             match part {
                 "_center" => return Ok(Some(constants.center)),
                 "_scale" => return Ok(Some(constants.scale)),
@@ -436,12 +439,8 @@ impl DatasetEncoding {
         normalizer: &Normalizer,
         unknown: &BTreeMap<String, BTreeSet<String>>,
     ) -> Result<CenterScale, Error> {
-        if let Normalizer::EncoderNormalizer { method, center, transformation, .. } = normalizer {
-            let values = rows.reals(target)?;
-            let encoder = &window.rows[..window.encoder_length];
-            let transform = |&row: &usize| transformation.map_or(values[row], |t| t.forward(values[row]));
-            let encoder: Vec<f64> = encoder.iter().map(transform).collect();
-            return Ok(window_constants(method, *center, &encoder));
+        if let Some(constants) = own_constants(normalizer, rows, window, target)? {
+            return Ok(constants);
         }
         let mut codes = Vec::with_capacity(normalizer.groups().len());
         for name in normalizer.groups() {
@@ -528,6 +527,22 @@ impl From<DatasetError> for Error {
         };
         Self::new(kind, error)
     }
+}
+
+/// The constants of a target that is scaled by each window's own encoder part; none for other normalisers.
+fn own_constants(
+    normalizer: &Normalizer,
+    rows: &Rows,
+    window: &Window,
+    target: &str,
+) -> Result<Option<CenterScale>, Error> {
+    let Normalizer::EncoderNormalizer { method, center, transformation, .. } = normalizer else {
+        return Ok(None);
+    };
+    let values = rows.reals(target)?;
+    let transform = |&row: &usize| transformation.map_or(values[row], |t| t.forward(values[row]));
+    let encoder: Vec<f64> = window.rows[..window.encoder_length].iter().map(transform).collect();
+    Ok(Some(window_constants(method, *center, &encoder)))
 }
 
 fn normalizer_problem(normalizer: &Normalizer) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The recurrent layer (Lim et al. 2021, §4.5.1), in PyTorch's parameter layout.
+//! The recurrent layer (Lim et al. 2021, §4.5.1), in the parameter layout of `torch.nn.LSTM`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
@@ -73,7 +73,7 @@ impl LstmLayer {
         for step in 0..steps {
             let from_input = projected.clone().narrow(1, step, 1).reshape([windows, 4 * width]);
             let gates = from_input + hidden.clone().matmul(recurrent.clone());
-            let (next_hidden, next_cell) = advance(gates, cell.clone());
+            let (next_hidden, next_cell) = advance(&gates, cell.clone());
             match is_valid {
                 None => {
                     outputs.push(next_hidden.clone());
@@ -92,7 +92,7 @@ impl LstmLayer {
 }
 
 /// `c' = σ(f)·c + σ(i)·tanh(g)`, `h' = σ(o)·tanh(c')` from the gates `[windows, 4·H]`.
-fn advance(gates: Tensor<2>, cell: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+fn advance(gates: &Tensor<2>, cell: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let width = cell.dims()[1];
     let gate = |index: usize| gates.clone().narrow(1, index * width, width);
     let kept = activation::sigmoid(gate(1)) * cell;
