@@ -100,20 +100,20 @@ impl Background {
         let _ = (&mut self.inference_ended).await;
     }
 
-    /// Stops both threads and saves the window; waits for a forecast that is being made.
+    /// Stops both threads and saves the window; does not wait for long for a forecast that is being made.
     ///
     /// # Errors
-    /// That of the last save.
+    /// That of the last save, or [`ServiceError::ThreadPanicked`].
     pub(crate) fn stop(self) -> Result<(), ServiceError> {
         self.is_stopping.store(true, Ordering::Release);
         let _ = self.wake.try_send(());
         drop(self.stop_checkpoints);
-        let saved = self.checkpoints.join();
-        let inferred = self.inference.join();
-        match (saved, inferred) {
-            (Ok(saved), Ok(())) => saved,
-            _ => Err(ServiceError::ThreadPanicked),
+        let saved = self.checkpoints.join().unwrap_or(Err(ServiceError::ThreadPanicked));
+        if !is_finished_soon(&self.inference) {
+            tracing::info!("a forecast is still being made and is given up");
+            return saved;
         }
+        self.inference.join().map_err(|_| ServiceError::ThreadPanicked).and(saved)
     }
 }
 
@@ -169,6 +169,19 @@ fn is_due(
     let since = now.saturating_sub(last.at);
     let has_rested = since >= interval.max(last.cost * 2);
     origin != last.origin || has_rested && (generation != last.generation || since >= AT_LEAST_EVERY)
+}
+
+/// Waits for a thread, and returns whether it has ended.
+fn is_finished_soon(thread: &JoinHandle<()>) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(10);
+    let pauses = PATIENCE.as_millis() / PAUSE.as_millis();
+    (0..pauses).any(|_| {
+        if !thread.is_finished() {
+            thread::sleep(PAUSE);
+        }
+        thread.is_finished()
+    })
 }
 
 fn spawn<T: Send + 'static>(
