@@ -14,8 +14,8 @@ use super::excerpt::Row;
 pub(super) struct IncidentTally {
     /// Servers with an alert firing when the fleet was judged last.
     alerted: BTreeSet<ServerName>,
-    /// Whether each server was in an incident at its newest sample.
-    in_incident: BTreeMap<ServerName, bool>,
+    /// The incident in which each server is, and whether an alert was firing during it.
+    open: BTreeMap<ServerName, bool>,
     is_counting: bool,
     counts: IncidentCounts,
 }
@@ -32,6 +32,8 @@ pub(super) struct IncidentCounts {
     pub(super) incidents: usize,
     /// Those with an alert before them.
     pub(super) incidents_alerted_before: usize,
+    /// Those with an alert at any of their samples.
+    pub(super) incidents_alerted_during: usize,
     /// Samples outside of incidents, since forecasts began.
     pub(super) quiet_samples: usize,
     /// Those with an alert firing at the time: what chance alone would give.
@@ -41,18 +43,21 @@ pub(super) struct IncidentCounts {
 impl IncidentTally {
     /// Takes a sample that the newest judgement does not know yet.
     pub(super) fn sample(&mut self, row: &Row) {
-        let before = self.in_incident.insert(row.server.clone(), row.is_incident).unwrap_or(false);
-        if !self.is_counting {
+        let is_alerted = self.alerted.contains(&row.server);
+        if !row.is_incident {
+            self.open.remove(&row.server);
+            self.counts.quiet_samples += usize::from(self.is_counting);
+            self.counts.quiet_samples_alerted += usize::from(is_alerted);
             return;
         }
-        let is_alerted = usize::from(self.alerted.contains(&row.server));
-        if !row.is_incident {
-            self.counts.quiet_samples += 1;
-            self.counts.quiet_samples_alerted += is_alerted;
-        } else if !before {
-            self.counts.incidents += 1;
-            self.counts.incidents_alerted_before += is_alerted;
+        let began = !self.open.contains_key(&row.server);
+        let was_alerted = self.open.insert(row.server.clone(), is_alerted).unwrap_or(false);
+        if began {
+            self.counts.incidents += usize::from(self.is_counting);
+            self.counts.incidents_alerted_before += usize::from(is_alerted);
         }
+        self.open.insert(row.server.clone(), was_alerted || is_alerted);
+        self.counts.incidents_alerted_during += usize::from(is_alerted && !was_alerted);
     }
 
     /// Takes a judgement.
@@ -68,5 +73,39 @@ impl IncidentTally {
 
     pub(super) fn counts(&self) -> IncidentCounts {
         self.counts.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tft_core::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_incident_counts_once_before_and_once_during() {
+        let mut tally = IncidentTally { is_counting: true, ..IncidentTally::default() };
+        let server = ServerName::new("svc01").unwrap();
+        let mut sample = |is_incident: bool, is_alerted: bool| {
+            tally.alerted = if is_alerted { BTreeSet::from([server.clone()]) } else { BTreeSet::new() };
+            let at = Timestamp::from_millis(0);
+            tally.sample(&Row { at, server: server.clone(), values: Vec::new(), is_incident });
+            tally.counts()
+        };
+        for (is_incident, is_alerted) in [
+            (false, false),
+            (true, false),
+            (true, true),
+            (true, true),
+            (false, true),
+            (true, true),
+            (true, true),
+        ] {
+            sample(is_incident, is_alerted);
+        }
+        let counts = sample(false, false);
+        assert_eq!((counts.incidents, counts.incidents_alerted_before), (2, 1));
+        assert_eq!(counts.incidents_alerted_during, 2);
+        assert_eq!((counts.quiet_samples, counts.quiet_samples_alerted), (3, 1));
     }
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use tft_core::time::{StepLength, Timestamp};
 use tft_core::window::RollingWindow;
 
-use crate::clock::ManualClock;
+use crate::clock::StoppedClock;
 use crate::config::args::DemoConfig;
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -29,7 +29,7 @@ pub(crate) struct Replayed {
     pub(crate) engine: Engine,
     pub(crate) window: RollingWindow,
     /// Shows the end of the recording, for ever.
-    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<StoppedClock>,
 }
 
 /// Replays the excerpt and prints the summary to standard output.
@@ -58,7 +58,7 @@ fn replay(excerpt: &Excerpt, engine: Engine, every_steps: usize) -> Result<(Repl
         progress.advance(rows.len(), rows[0].at);
     }
     progress.end();
-    let clock = Arc::new(ManualClock::new(replay.now()));
+    let clock = Arc::new(StoppedClock::new(replay.now()));
     let report = replay.report(started.elapsed())?;
     let (engine, window) = replay.into_parts();
     Ok((Replayed { engine, window, clock }, report))

@@ -139,12 +139,17 @@ impl Report {
     fn write_incidents(&self, output: &mut impl Write) -> io::Result<()> {
         let counts = &self.incidents;
         let quiet = 100.0 * counts.quiet_samples_alerted as f64 / counts.quiet_samples.max(1) as f64;
-        let (before, incidents) = (counts.incidents_alerted_before, counts.incidents);
+        let IncidentCounts {
+            incidents,
+            incidents_alerted_before: before,
+            incidents_alerted_during: during,
+            ..
+        } = counts;
         writeln!(output, "\nAlerts: {} fired.", counts.alerts_fired)?;
         writeln!(
             output,
-            "  {before} of {incidents} labelled incidents began while an alert was firing on their server;\n  \
-             on {quiet:.1} % of the samples outside of incidents one was firing too."
+            "  Of {incidents} labelled incidents, {before} began while an alert was firing on their server, and \
+             {during} had one\n  at some time; outside of incidents, one was firing on {quiet:.1} % of samples."
         )
     }
 }

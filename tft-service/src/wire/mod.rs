@@ -16,10 +16,21 @@ pub(crate) use predictions::render_predictions;
 pub(crate) use selection::Selection;
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 
-/// Renders a value as JSON text.
+/// Renders a value as JSON text; numbers that are not finite become null.
 ///
 /// # Panics
 /// Never for the types of this crate: their keys are strings.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("invariant: wire types have string keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_json_does_not_have_become_null() {
+        assert_eq!(to_json(&[f32::NAN, f32::INFINITY, 1.5]), b"[null,null,1.5]");
+        assert_eq!(to_json(&[f64::NEG_INFINITY]), b"[null]");
+    }
 }
