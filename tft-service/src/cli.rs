@@ -16,7 +16,7 @@ use crate::server::Server;
 
 /// Forecasts the health of a fleet of servers, over HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "tft-service", version, args_conflicts_with_subcommands = true)]
+#[command(name = "tft-service", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -105,6 +105,10 @@ fn start_logging() {
         .with_writer(std::io::stderr)
         .init();
 }
+
+const AFTER_HELP: &str = "The key that clients must send as X-API-Key is read from TFT_API_KEY, \
+    16 to 512 printable characters; without it only a loopback address is served. \
+    RUST_LOG sets the level of the log on standard error.";
 
 /// Feeds that are parsed at the same time; others wait.
 const BLOCKING_THREADS_MAX: usize = 4;
