@@ -19,12 +19,12 @@ table = pa.table({
 text = table.set_column(0, "timestamp", [[f"2026-01-05T10:{row:02}:00" for row in range(ROWS)]])
 text = text.replace_schema_metadata({"format_version": "1.0"})
 
-floats = {"cpu_user_pct": "BYTE_STREAM_SPLIT", "timestamp": "DELTA_BINARY_PACKED", "server_name": "DELTA_BYTE_ARRAY"}
+encodings = {"cpu_user_pct": "BYTE_STREAM_SPLIT", "timestamp": "DELTA_BINARY_PACKED"}
 for name, data, options in [
     ("dictionary_snappy", table, {}),
     ("text_plain", text, {"use_dictionary": False, "compression": "none"}),
     ("v2_zstd", table, {"data_page_version": "2.0", "compression": "zstd"}),
-    ("delta_split", table, {"use_dictionary": False, "compression": "none", "column_encoding": floats}),
+    ("delta_split", table, {"use_dictionary": False, "compression": "none", "column_encoding": encodings}),
     ("row_groups", table, {"row_group_size": 3, "compression": "none"}),
 ]:
     pq.write_table(data, f"corpus/checkpoint/{name}.parquet", store_schema=False, **options)

@@ -33,6 +33,8 @@ pub(super) enum StoreError {
     RepeatedColumn { column: String, first: String },
     #[error("column `{column}` has the type {found}, expected is {expected}")]
     ColumnType { column: String, found: DataType, expected: &'static str },
+    #[error("column `{column}` has the encoding {encoding}, a delta encoding of text, which is not read")]
+    Encoding { column: String, encoding: i64 },
     #[error("column `{column}` has no value in row {row}")]
     Null { column: String, row: u64 },
     #[error("column `{column}` has `{value}` in row {row}, expected is {expected}")]
@@ -71,6 +73,7 @@ impl StoreError {
             | Self::MissingColumn { .. }
             | Self::NoMetricColumn { .. }
             | Self::RepeatedColumn { .. }
+            | Self::Encoding { .. }
             | Self::ColumnType { .. } => ErrorKind::InvalidInput,
             Self::TooMany { .. } => ErrorKind::LimitExceeded,
             Self::Encode { .. } => ErrorKind::Internal,

@@ -15,6 +15,9 @@ const SCHEMA_ELEMENTS_MAX: usize = 1_024;
 const ROW_GROUPS_MAX: usize = 32_767;
 /// Most bytes of one page after decompression; writers aim at one mebibyte.
 const PAGE_BYTES_MAX: i64 = 64 << 20;
+/// The encodings of text for which the reader reserves memory as a page's content asks for it:
+/// `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`. No writer uses them unless it is told to.
+const UNBOUNDED_ENCODINGS: [i64; 2] = [6, 7];
 /// Most structures inside each other, in a footer or a page header.
 const DEPTH_MAX: usize = 16;
 
@@ -74,7 +77,11 @@ fn check_chunk(bytes: &[u8], chunk: &ColumnChunkMetaData) -> Result<(), StoreErr
     };
     let mut pages = Compact { bytes: &bytes[..end], at: start };
     while pages.at < end {
-        pages.page()?;
+        let encoding = pages.page()?;
+        if UNBOUNDED_ENCODINGS.contains(&encoding) {
+            let column = chunk.column_path().string();
+            return Err(StoreError::Encoding { column, encoding });
+        }
     }
     Ok(())
 }
@@ -94,16 +101,15 @@ const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
 impl Compact<'_> {
-    /// Passes a page: its header and the bytes that the header announces.
-    fn page(&mut self) -> Result<(), StoreError> {
-        let (mut unpacked, mut packed, mut dictionary_values) = (0, 0, 0);
+    /// Passes a page, its header and the bytes that this announces; returns the encoding of its values.
+    fn page(&mut self) -> Result<i64, StoreError> {
+        let (mut unpacked, mut packed, mut dictionary_values, mut encoding) = (0, 0, 0, 0);
         self.fields(0, |header, id, kind| match (id, kind) {
             (2, I32) => header.integer().map(|bytes| unpacked = bytes),
             (3, I32) => header.integer().map(|bytes| packed = bytes),
-            (7, STRUCT) => header.fields(1, |dictionary, id, kind| match (id, kind) {
-                (1, I32) => dictionary.integer().map(|values| dictionary_values = values),
-                _ => dictionary.skip(kind, 1),
-            }),
+            (5, STRUCT) => header.integer_field(2, &mut encoding),
+            (7, STRUCT) => header.integer_field(1, &mut dictionary_values),
+            (8, STRUCT) => header.integer_field(4, &mut encoding),
             _ => header.skip(kind, 0),
         })?;
         let sizes_are_possible = (0..=PAGE_BYTES_MAX).contains(&unpacked)
@@ -113,7 +119,15 @@ impl Compact<'_> {
             return Err(self.damaged("a page has an impossible size"));
         }
         self.at += packed as usize;
-        Ok(())
+        Ok(encoding)
+    }
+
+    /// Passes a structure within a page header and notes one of its numbers.
+    fn integer_field(&mut self, wanted: i64, found: &mut i64) -> Result<(), StoreError> {
+        self.fields(1, |inner, id, kind| match kind {
+            I32 if id == wanted => inner.integer().map(|number| *found = number),
+            _ => inner.skip(kind, 1),
+        })
     }
 
     /// Visits the fields of a structure; `visit` passes each field's value.

@@ -131,9 +131,14 @@ impl Ring {
         self.values.get(metric * self.capacity + self.slot(step)).copied().unwrap_or(f32::NAN)
     }
 
+    /// Returns whether a step has samples.
+    pub(super) fn is_sampled(&self, step: Step) -> bool {
+        self.mark_at(step) != Mark::EMPTY
+    }
+
     /// Returns whether a step has the value of any metric.
     pub(super) fn has_values(&self, step: Step) -> bool {
-        self.mark_at(step) != Mark::EMPTY && self.row(step).any(|value| !value.is_nan())
+        self.is_sampled(step) && self.row(step).any(|value| !value.is_nan())
     }
 
     /// Returns the values of `first..=last`, which the ring must span, in two runs in time order.

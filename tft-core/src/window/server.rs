@@ -85,7 +85,7 @@ impl Server {
     #[cfg(feature = "parquet")]
     pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
         let steps = self.ring.oldest().0..self.oldest_open(rules).0;
-        steps.map(Step).filter(|&step| self.ring.mark_at(step) != super::ring::Mark::EMPTY)
+        steps.map(Step).filter(|&step| self.ring.is_sampled(step))
     }
 
     pub(super) fn last_sample_at(&self) -> Option<Timestamp> {
