@@ -20,9 +20,9 @@ fn main() -> Result<(), tft_core::Error> {
 
     let mut now = Timestamp::parse("2026-01-05T00:00:00Z")?;
     for step in 0..288 {
-        now = now.plus_millis(300_000);
         let memory = 60.0 + 0.1 * f64::from(step);
         window.ingest(&[Record::new(&schema, "ppdb001", now)?.with("mem_used_pct", memory)?], now)?;
+        now = now.plus_millis(300_000);
     }
 
     let fleet = forecaster.forecast(&window, now)?;

@@ -20,7 +20,8 @@
 //! let now = Timestamp::parse("2026-01-05T12:00:00Z")?;
 //! let record = Record::new(&schema, "ppdb001", now)?.with("mem_used_pct", 99.5)?;
 //! window.ingest(&[record], now)?;
-//! let assessment = monitor.assess(&window, now)?;
+//! let ten_minutes_later = now.plus_millis(600_000);
+//! let assessment = monitor.assess(&window, ten_minutes_later)?;
 //! assert_eq!(assessment.alerts[0].metric, "mem_used_pct");
 //! # }
 //! # Ok::<(), tft_core::Error>(())

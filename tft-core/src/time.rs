@@ -63,8 +63,8 @@ enum TimeError {
 impl Timestamp {
     /// The earliest instant that is accepted: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800_000);
-    /// The latest instant that is accepted: the last millisecond of the year 9999.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// The latest instant that is accepted: 9999-12-30T22:00:00.999Z, the last that every offset can write.
+    pub const MAX: Self = Self(253_402_207_200_999);
 
     /// Wraps milliseconds since the Unix epoch, clamped to [`MIN`](Self::MIN)–[`MAX`](Self::MAX).
     pub fn from_millis(millis: i64) -> Self {

@@ -1,0 +1,51 @@
+//! Runs the service inside a program of one's own.
+//!
+//! Serves on a free loopback port, without a key and without a checkpoint, asks itself for its health, and goes
+//! on until Ctrl-C; with `--once` it stops after the answer.
+//!
+//! ```sh
+//! cargo run -p examples --example minimal_server
+//! ```
+#![expect(clippy::print_stdout, reason = "an example shows its result")]
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tft_service::clock::SystemClock;
+use tft_service::{Config, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut config = Config::default();
+    config.port = 0;
+    config.persistence_file = None;
+    let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
+    let address = server.local_addr();
+    println!("http://{address}");
+
+    let is_once = std::env::args().any(|argument| argument == "--once");
+    let stop = async move {
+        match health(address).await {
+            Ok(reply) => println!("{reply}"),
+            Err(error) => println!("no answer: {error}"),
+        }
+        if !is_once {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    };
+    server.run(stop).await?;
+    Ok(())
+}
+
+/// Asks for `/health` as any client would.
+async fn health(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await?;
+    let body = reply.split("\r\n\r\n").nth(1).unwrap_or_default();
+    Ok(body.to_owned())
+}
