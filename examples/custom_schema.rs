@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let record = Record::new(&schema, "relay-1", now)?
             .with("queue", (40.0 + 30.0 * rhythm).round())?
             .with("delivered_per_s", 200.0 + 120.0 * rhythm)?
-            .with("spool_used_pct", 55.0 + 0.02 * f64::from(step))?;
+            .with("spool_used_pct", 55.0 + 10.0 * rhythm)?;
         window.ingest(&[record], now)?;
     }
 

@@ -1,6 +1,6 @@
 //! Embeds forecasts in a program of one's own: the shortest useful use of tft-core.
 //!
-//! Feeds a day of one server's memory, then prints what the built-in model expects.
+//! Feeds two days of one server's CPU load, then prints what the built-in model expects.
 //!
 //! ```sh
 //! cargo run -p examples --example embed
@@ -19,18 +19,18 @@ fn main() -> Result<(), tft_core::Error> {
     let mut window = RollingWindow::new(schema.clone(), config)?;
 
     let mut now = Timestamp::parse("2026-01-05T00:00:00Z")?;
-    for step in 0..288 {
-        let memory = 60.0 + 0.1 * f64::from(step);
-        window.ingest(&[Record::new(&schema, "ppdb001", now)?.with("mem_used_pct", memory)?], now)?;
+    for step in 0..576 {
+        let load = 45.0 + 30.0 * (f64::from(step) / 288.0 * std::f64::consts::TAU).sin();
+        window.ingest(&[Record::new(&schema, "ppdb001", now)?.with("cpu_user_pct", load)?], now)?;
         now = now.plus_millis(300_000);
     }
 
     let fleet = forecaster.forecast(&window, now)?;
     let p90 = fleet.quantiles.nearest(Quantile::P90);
     for forecast in &fleet.servers {
-        let memory = &forecast.metrics[0];
-        let in_an_hour = memory.path(p90)[11];
-        println!("{}: {:.1} % now, P90 in an hour {in_an_hour:.1} %", forecast.server, memory.current);
+        let cpu = &forecast.metrics[0];
+        let in_an_hour = cpu.path(p90)[11];
+        println!("{}: {:.1} % now, P90 in an hour {in_an_hour:.1} %", forecast.server, cpu.current);
     }
     Ok(())
 }

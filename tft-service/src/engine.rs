@@ -73,12 +73,16 @@ impl Engine {
         &self.facts
     }
 
-    /// Returns how much a window must keep for this model.
+    /// Returns how much a window must keep for this model: its history, before the origin of a fleet whose
+    /// other servers are ahead by as much as the window allows.
     pub(crate) fn window_config(&self) -> WindowConfig {
         let forecaster = self.monitor.forecaster();
+        let defaults = WindowConfig::default();
+        let ahead_steps = defaults.gap_fill_steps_max + defaults.grace_steps;
         WindowConfig {
             step: forecaster.step_length(),
-            ..WindowConfig::for_history(forecaster.history_steps())
+            steps_per_server: forecaster.history_steps() + ahead_steps,
+            ..defaults
         }
     }
 

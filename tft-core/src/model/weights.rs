@@ -47,7 +47,9 @@ impl Weights {
         let expected = StateDict::of(architecture);
         let mut problems = Problems::default();
         let mut tensors = HashMap::new();
-        for (name, view) in parsed.tensors() {
+        let mut views = parsed.tensors();
+        views.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, view) in views {
             if let Some(tensor) = problems.check(&name, &view, &expected) {
                 tensors.insert(name, tensor);
             }

@@ -558,6 +558,12 @@ fn normalizer_problem(normalizer: &Normalizer) -> Option<String> {
         {
             Some(format!("has the unknown method `{method}`"))
         }
+        Normalizer::EncoderNormalizer { max_length: Some(length), .. } => {
+            Some(format!("has max_length {length}, which is not supported"))
+        }
+        Normalizer::EncoderNormalizer { method_kwargs, .. } if !method_kwargs.is_empty() => {
+            Some("has method_kwargs, which are not supported".to_owned())
+        }
         other => other.fitted(&[]).problem(),
     }
 }

@@ -34,6 +34,12 @@ pub enum Normalizer {
         fitted_center: f64,
         /// The constants that were fitted last.
         fitted_scale: f64,
+        /// A limit on the part of the encoder that counts; not supported.
+        #[serde(default)]
+        max_length: Option<serde_json::Value>,
+        /// Other quantiles of the robust method; not supported.
+        #[serde(default)]
+        method_kwargs: std::collections::BTreeMap<String, serde_json::Value>,
     },
     /// One centre and scale for everything.
     TorchNormalizer {
