@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod bad_rows;
 #[cfg(feature = "parquet")]
 mod checkpoint;
 #[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]

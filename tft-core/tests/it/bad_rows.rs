@@ -1,0 +1,72 @@
+//! Raw rows that an imported model cannot take: each error names the column, the group and the value.
+
+use tft_core::model::{Column, DatasetEncoding, Encoding, Rows};
+
+fn encoding() -> DatasetEncoding {
+    match &crate::golden::GoldenSet::new("c").model().document().encoding {
+        Encoding::PytorchForecasting(encoding) => (**encoding).clone(),
+        other => panic!("unexpected encoding {other:?}"),
+    }
+}
+
+/// Rows of one series with the given time indices.
+fn rows(group: &str, steps: impl IntoIterator<Item = f64>) -> Rows {
+    let steps: Vec<f64> = steps.into_iter().collect();
+    let groups = vec![group.to_owned(); steps.len()];
+    let values = steps.iter().map(|step| step * 0.5).collect();
+    let columns =
+        [("g", Column::Texts(groups)), ("time_idx", Column::Reals(steps)), ("y", Column::Reals(values))];
+    columns.into_iter().fold(Rows::new(), |rows, (name, column)| rows.with(name, column).unwrap())
+}
+
+fn steps(range: std::ops::Range<i32>) -> impl Iterator<Item = f64> {
+    range.map(f64::from)
+}
+
+fn refusal(rows: &Rows) -> String {
+    let error = encoding().encode_last(rows).unwrap_err();
+    assert!(error.is_invalid_input(), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_series_shorter_than_a_window_is_refused_with_both_lengths() {
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..15))), @"no group has the 16 steps that a window needs; the longest has 15");
+}
+
+#[test]
+fn short_series_are_left_out_beside_long_ones() {
+    let long = rows("s1", steps(0..20));
+    assert_eq!(encoding().encode_last(&long).unwrap().groups, [["s1"]]);
+}
+
+#[test]
+fn steps_must_be_whole_unique_and_without_gaps() {
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..15).chain([14.5]))), @"column `time_idx` holds 14.5 in row 15, which is not a whole number");
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..16).chain([15.0]))), @r#"group ["s0"] has time index 15 twice"#);
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..10).chain(steps(12..20)))), @r#"group ["s0"] has a gap after time index 9, and gaps are not allowed"#);
+}
+
+#[test]
+fn columns_must_be_there_and_of_their_kind() {
+    let without = Rows::new().with("g", Column::Texts(vec!["s0".into()])).unwrap();
+    insta::assert_snapshot!(refusal(&without), @"rows have no column `time_idx`");
+    let wrong = without.with("time_idx", Column::Texts(vec!["0".into()])).unwrap();
+    insta::assert_snapshot!(refusal(&wrong), @"column `time_idx` holds texts, expected numbers");
+    let error = rows("s0", steps(0..3)).with("z", Column::Reals(vec![1.0])).unwrap_err();
+    insta::assert_snapshot!(error, @"column `z` has 1 rows, the others have 3");
+}
+
+#[test]
+fn a_target_that_is_not_a_number_is_named_with_its_step() {
+    let values = (0..16).map(|step| if step == 7 { f64::NAN } else { 1.0 }).collect();
+    let rows = rows("s2", steps(100..116)).with("y", Column::Reals(values)).unwrap();
+    insta::assert_snapshot!(refusal(&rows), @r#"target `y` of group ["s2"] is NaN at time index 107, which its normaliser can not take"#);
+}
+
+#[test]
+fn a_group_may_be_new_where_the_constants_are_global() {
+    let rows = rows("never seen", steps(0..16));
+    let encoded = encoding().encode_last(&rows).unwrap();
+    assert_eq!(encoded.groups, [["never seen"]]);
+}
