@@ -50,6 +50,8 @@ def arguments():
     parser.add_argument("--fixture", type=Path, help="safetensors file of windows and expected tensors")
     parser.add_argument("--checkpoint", type=Path, default=Path("default_model.pt"), help="file of the parameters")
     parser.add_argument("--trained", action="store_true", help="read the checkpoint instead of training")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from, instead of random parameters")
+    parser.add_argument("--growing", type=float, default=0.2, help="share of windows with a steady growth added")
     parser.add_argument("--steps", type=int, default=8000, help="optimiser steps")
     parser.add_argument("--minutes-max", type=float, default=float("inf"), help="limit of the training's duration")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
@@ -65,10 +67,12 @@ def fit(fleet, series, end_step, options, report):
     """The trained network, and what is remarked about its training."""
     torch.manual_seed(options.seed)
     network = Network()
+    if options.start:
+        network.load_state_dict(torch.load(options.start, weights_only=True)["parameters"])
     if not options.trained:
         origins = rolling_origins(HISTORY_STEPS - 1, end_step, RESIDUAL_EVERY)
         levels = series_levels(fleet.values, series, origins)
-        sampler = WindowSampler(fleet, series, end_step, levels, options.seed)
+        sampler = WindowSampler(fleet, series, end_step, levels, options.growing, options.seed)
 
         def save(network, step, loss):
             remarks = {

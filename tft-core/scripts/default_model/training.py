@@ -66,6 +66,23 @@ def augment(history, target, kind, random):
     return history * sign, target * sign, kind
 
 
+def grow(history, target, share, random):
+    """Adds a line to a share of the windows from a random step on, as the data have none: a leak that
+    goes on, or stops on the way.
+
+    The slope lets a horizon gain 0.2 to 5 standard deviations of the history, up or (less often) down.
+    """
+    batch, end = len(history), HISTORY_STEPS + DECODER_STEPS
+    first = random.integers(0, HISTORY_STEPS - 12, batch)
+    goes_on = random.random(batch) < 0.8
+    last = np.where(goes_on, end, random.integers(HISTORY_STEPS, end, batch))
+    gain = np.exp(random.uniform(np.log(0.2), np.log(5.0), batch)) * np.where(random.random(batch) < 0.8, 1.0, -1.0)
+    slope = np.where(random.random(batch) < share, gain * np.nanstd(history, axis=1) / DECODER_STEPS, 0.0)
+    steps = np.clip(np.arange(end), first[:, None], last[:, None]) - first[:, None]
+    line = slope[:, None] * steps
+    return history + line[:, :HISTORY_STEPS], target + line[:, HISTORY_STEPS:]
+
+
 def shifted_clock(origin_ms, random):
     """Moves some clocks by a uniform random number of steps of the week."""
     shift = random.integers(0, WEEK_STEPS, len(origin_ms)) * STEP_MS
@@ -75,8 +92,9 @@ def shifted_clock(origin_ms, random):
 class WindowSampler:
     """Draws training batches: random series, random origins, augmented and encoded."""
 
-    def __init__(self, fleet, series, end_step, levels, seed):
+    def __init__(self, fleet, series, end_step, levels, growing, seed):
         self.fleet, self.series, self.end_step, self.levels = fleet, series, end_step, levels
+        self.growing = growing
         self.random = np.random.default_rng(seed)
 
     def batch(self, size):
@@ -84,6 +102,7 @@ class WindowSampler:
         series = self.random.choice(self.series, size)
         origins = self.random.integers(HISTORY_STEPS_MIN - 1, self.end_step - DECODER_STEPS, size)
         history, target = windows(self.fleet.values, series, origins)
+        history, target = grow(history, target, self.growing, self.random)
         history, target, kind = augment(history, target, self.fleet.kinds[series], self.random)
         origin_ms = shifted_clock(self.fleet.origin_ms[origins], self.random)
         encoded = encode(history, kind, origin_ms)
