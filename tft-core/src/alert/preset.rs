@@ -5,14 +5,12 @@ use crate::risk::Threshold;
 use crate::schema::{BadSide, Metric, Schema};
 
 impl Rule {
-    /// Returns the preset `tft` for a schema: predictive thresholds for the
-    /// metrics that the schema has, and rules from a server's own history for each metric that the
-    /// server-metrics preset does not know.
+    /// Returns the preset `tft` for a schema: predictive thresholds for the metrics that the schema has, and
+    /// rules from a server's own history for each metric that the server-metrics preset does not know.
     ///
     /// The former look 12 steps ahead at the P50, recover at 95 % of the warning threshold and keep firing
     /// for ten minutes. The latter look 24 steps ahead for three in a row beyond what the server reaches in
-    /// five (critical: one) of a thousand steps, and
-    /// recover at ten of a thousand.
+    /// five (critical: one) of a thousand steps, and recover at ten of a thousand.
     pub fn preset_tft(schema: &Schema) -> Vec<Self> {
         let server_metrics = Schema::server_metrics();
         let known = THRESHOLDS.iter().filter(|(metric, ..)| schema.metric_index(metric).is_some());
