@@ -10,6 +10,7 @@ mod document;
 mod encoding;
 #[cfg(feature = "burn")]
 mod network;
+mod problems;
 mod state_dict;
 mod weights;
 

@@ -9,6 +9,7 @@ use std::fmt;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::architecture::Architecture;
+use super::problems::Problems;
 use super::state_dict::StateDict;
 use crate::error::{Error, ErrorKind};
 
@@ -28,13 +29,7 @@ pub(crate) struct WeightTensor {
 enum WeightsError {
     #[error("weights `{file}` are not a readable safetensors file: {reason}")]
     Unreadable { file: String, reason: String },
-    #[error("weights `{file}` do not fit the architecture: {problems}")]
-    Mismatch { file: String, problems: Problems },
 }
-
-/// What is wrong with the tensors of a file, all of it.
-#[derive(Debug, Default)]
-struct Problems(Vec<String>);
 
 impl Weights {
     /// Largest weight file, in bytes.
@@ -56,10 +51,9 @@ impl Weights {
         }
         problems.check_missing(&tensors, &parsed, &expected);
         problems.check_aliases(&mut tensors, &expected);
-        if problems.0.is_empty() {
-            return Ok(Self { tensors });
-        }
-        Err(WeightsError::Mismatch { file: file.to_owned(), problems }.into())
+        let what = format!("weights `{file}` do not fit the architecture");
+        problems.into_result(ErrorKind::InvalidModel, what)?;
+        Ok(Self { tensors })
     }
 
     /// Returns a tensor of the state dict.
@@ -97,19 +91,19 @@ impl Problems {
     fn check(&mut self, name: &str, view: &TensorView<'_>, expected: &StateDict) -> Option<WeightTensor> {
         let required_name = expected.aliases.get(name).map_or(name, String::as_str);
         let Some(shape) = expected.required.get(required_name) else {
-            self.0.push(format!("unexpected tensor `{}`", crate::time::abbreviate(name)));
+            self.push(format!("unexpected tensor `{}`", crate::time::abbreviate(name)));
             return None;
         };
         if view.shape() != shape {
-            self.0.push(format!("tensor `{name}` has shape {:?}, expected {shape:?}", view.shape()));
+            self.push(format!("tensor `{name}` has shape {:?}, expected {shape:?}", view.shape()));
             return None;
         }
         let Some(values) = to_single_precision(view) else {
-            self.0.push(format!("tensor `{name}` has type {:?}, which is not supported", view.dtype()));
+            self.push(format!("tensor `{name}` has type {:?}, which is not supported", view.dtype()));
             return None;
         };
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            self.0.push(format!("tensor `{name}` holds {} at index {index}", values[index]));
+            self.push(format!("tensor `{name}` holds {} at index {index}", values[index]));
             return None;
         }
         Some(WeightTensor { shape: shape.clone(), values })
@@ -123,7 +117,7 @@ impl Problems {
     ) {
         for (name, shape) in &expected.required {
             if !tensors.contains_key(name) && file.tensor(name).is_err() {
-                self.0.push(format!("missing tensor `{name}` of shape {shape:?}"));
+                self.push(format!("missing tensor `{name}` of shape {shape:?}"));
             }
         }
     }
@@ -133,20 +127,8 @@ impl Problems {
         for (alias, name) in &expected.aliases {
             let Some(duplicate) = tensors.remove(alias) else { continue };
             if tensors.get(name).is_some_and(|tensor| *tensor != duplicate) {
-                self.0.push(format!("tensor `{alias}` differs from `{name}`, which it must repeat"));
+                self.push(format!("tensor `{alias}` differs from `{name}`, which it must repeat"));
             }
-        }
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN_MAX: usize = 50;
-        let shown = &self.0[..self.0.len().min(SHOWN_MAX)];
-        f.write_str(&shown.join("; "))?;
-        match self.0.len() - shown.len() {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
         }
     }
 }
