@@ -123,6 +123,13 @@ impl Architecture {
         Ok(())
     }
 
+    /// Collects what is wrong.
+    pub(crate) fn check(&self, problems: &mut super::problems::Problems) {
+        if let Err(error) = self.validate() {
+            problems.push(error);
+        }
+    }
+
     /// Returns the number of targets.
     pub fn targets(&self) -> usize {
         self.quantiles.len()
@@ -144,6 +151,11 @@ impl Architecture {
     /// If the categorical is unknown; a validated architecture knows all it names.
     pub(crate) fn embedding(&self, categorical: &str) -> (usize, usize) {
         self.embedding_sizes[categorical]
+    }
+
+    /// Returns the number of classes of a categorical column, if it has an embedding.
+    pub(crate) fn class_count(&self, column: &str) -> Option<usize> {
+        self.embedding_sizes.get(column).map(|&(classes, _)| classes)
     }
 
     /// Returns the three selection networks: static, encoder, decoder.

@@ -8,7 +8,7 @@ use ndarray::ArrayViewMut2;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
-use crate::error::{Error, ErrorKind};
+use super::problems::Problems;
 
 /// Factors on each quantile's distance from the median.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,31 +46,22 @@ impl Calibration {
         }
     }
 
-    pub(super) fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
+    /// Collects what is wrong with the factors for a network whose own shape is in order.
+    pub(super) fn check(&self, architecture: &Architecture, problems: &mut Problems) {
         let expected = &architecture.quantiles[0];
         if self.quantiles != *expected {
             let (found, expected) = (self.quantiles.clone(), expected.clone());
-            return Err(CalibrationError::Quantiles { found, expected }.into());
+            problems.push(CalibrationError::Quantiles { found, expected });
         }
         if self.factors.is_empty() {
-            return Err(CalibrationError::Empty.into());
+            problems.push(CalibrationError::Empty);
         }
-        let is_valid = |row: &Vec<f64>| {
-            row.len() == expected.len() && row.iter().all(|factor| (0.0..=100.0).contains(factor))
-        };
-        match self.factors.iter().position(|row| !is_valid(row)) {
-            Some(step) => {
-                let (found, expected) = (self.factors[step].clone(), expected.len());
-                Err(CalibrationError::Factors { step, found, expected }.into())
-            }
-            None => Ok(()),
+        let expected = expected.len();
+        let is_valid =
+            |row: &Vec<f64>| row.len() == expected && row.iter().all(|factor| (0.0..=100.0).contains(factor));
+        for (step, found) in self.factors.iter().enumerate().filter(|(_, row)| !is_valid(row)) {
+            problems.push(CalibrationError::Factors { step, found: found.clone(), expected });
         }
-    }
-}
-
-impl From<CalibrationError> for Error {
-    fn from(error: CalibrationError) -> Self {
-        Self::new(ErrorKind::InvalidModel, error)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Architecture;
 use super::calibration::Calibration;
 use super::encoding::Encoding;
+use super::problems::Problems;
 use crate::error::{Error, ErrorKind};
 use crate::time::StepLength;
 
@@ -41,8 +42,6 @@ enum DocumentError {
     Unreadable { file: String, reason: String },
     #[error("`{file}`: format_version is {found}, this version reads {}", ModelDocument::FORMAT_VERSION)]
     FormatVersion { file: String, found: u32 },
-    #[error("`{file}`: id `{id}` must be 1 to 100 printable ASCII characters")]
-    Id { file: String, id: String },
 }
 
 impl ModelDocument {
@@ -55,7 +54,7 @@ impl ModelDocument {
     /// Parses and checks a description; `file` names it in errors.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`] naming the first field and value at fault.
+    /// [`ErrorKind::InvalidModel`] naming every field and value at fault.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, Error> {
         let unreadable = |reason: String| DocumentError::Unreadable { file: file.to_owned(), reason };
         if text.len() as u64 > Self::FILE_BYTES_MAX {
@@ -67,20 +66,30 @@ impl ModelDocument {
         Ok(document)
     }
 
-    fn validate(&self, file: &str) -> Result<(), Error> {
+    /// Checks all parts against each other; `file` names the description in errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidModel`] naming every field and value at fault.
+    pub(crate) fn validate(&self, file: &str) -> Result<(), Error> {
         if self.format_version != Self::FORMAT_VERSION {
             let found = self.format_version;
             return Err(DocumentError::FormatVersion { file: file.to_owned(), found }.into());
         }
+        let mut problems = Problems::default();
         let id_is_valid =
             (1..=100).contains(&self.id.len()) && self.id.bytes().all(|byte| byte.is_ascii_graphic());
         if !id_is_valid {
             let id = crate::time::abbreviate(&self.id);
-            return Err(DocumentError::Id { file: file.to_owned(), id }.into());
+            problems.push(format!("id `{id}` must be 1 to 100 printable ASCII characters"));
         }
-        self.architecture.validate()?;
-        self.encoding.validate(&self.architecture)?;
-        self.calibration.as_ref().map_or(Ok(()), |calibration| calibration.validate(&self.architecture))
+        self.architecture.check(&mut problems);
+        if problems.is_empty() {
+            self.encoding.check(&self.architecture, &mut problems);
+            if let Some(calibration) = &self.calibration {
+                calibration.check(&self.architecture, &mut problems);
+            }
+        }
+        problems.into_result(ErrorKind::InvalidModel, format!("`{file}` is not usable"))
     }
 }
 

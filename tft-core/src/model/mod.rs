@@ -11,6 +11,7 @@ mod encoding;
 #[cfg(feature = "burn")]
 mod network;
 mod problems;
+mod reference_files;
 mod state_dict;
 mod weights;
 
@@ -24,9 +25,12 @@ pub use batch::{NetworkOutput, TensorBatch};
 pub use calibration::Calibration;
 pub use document::ModelDocument;
 pub use encoding::{
-    CategoricalEncoder, Column, DatasetEncoding, EncodedHistories, EncodedRows, Encoding, GroupNorm, History,
-    Normalizer, Rows, Transformation, UnivariateEncoding,
+    CategoricalEncoder, CenterScale, ClockFeature, Column, DatasetEncoding, EncodedHistories, EncodedRows,
+    EncoderFit, Encoding, FillValue, FitLength, FleetStatistic, GroupKey, GroupNorm, GroupTable, History,
+    MissingNorm, Normalizer, Rows, Source, TargetNormalizer, TargetScaleLookup, Transformation,
+    UnivariateEncoding,
 };
+pub(crate) use encoding::{Frame, Window};
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};
 
@@ -70,16 +74,30 @@ impl Model {
         Self::from_bytes(DOCUMENT, WEIGHTS, "built-in model")
     }
 
-    /// Loads a model directory.
+    /// Loads a model directory: `model.json` and `model.safetensors`, or what a pytorch-forecasting model
+    /// and its data set are dumped to, `hparams.json`, `dataset_parameters.json` and `model.safetensors`.
+    ///
+    /// A dump does not say how long a step is: it is taken for five minutes.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if a file cannot be read, [`ErrorKind::InvalidModel`] naming everything that is
-    /// missing, unexpected, of a wrong shape or not finite.
+    /// missing, unexpected, of a wrong shape, not finite or not supported.
     pub fn from_dir(directory: impl AsRef<Path>) -> Result<Self, Error> {
         let directory = directory.as_ref();
-        let document = read_file(&directory.join(Self::DOCUMENT_FILE), ModelDocument::FILE_BYTES_MAX)?;
-        let weights = read_file(&directory.join(Self::WEIGHTS_FILE), Weights::FILE_BYTES_MAX)?;
-        Self::from_bytes(&document, &weights, &directory.display().to_string())
+        let origin = directory.display().to_string();
+        let weights = |max| read_file(&directory.join(Self::WEIGHTS_FILE), max);
+        let document = directory.join(Self::DOCUMENT_FILE);
+        if !document.exists() && directory.join(reference_files::NETWORK_FILE).exists() {
+            let parts = [reference_files::NETWORK_FILE, reference_files::DATA_SET_FILE]
+                .map(|file| read_file(&directory.join(file), ModelDocument::FILE_BYTES_MAX));
+            let [network, data_set] = parts;
+            let (network, data_set) = (network?, data_set?);
+            let weights = weights(Weights::FILE_BYTES_MAX)?;
+            let document = reference_files::document(&network, &data_set, &weights, &origin)?;
+            return Self::new(document, &weights, &origin);
+        }
+        let document = read_file(&document, ModelDocument::FILE_BYTES_MAX)?;
+        Self::from_bytes(&document, &weights(Weights::FILE_BYTES_MAX)?, &origin)
     }
 
     /// Loads a model from the bytes of its two files; `origin` names it in errors.
@@ -88,6 +106,10 @@ impl Model {
     /// [`ErrorKind::InvalidModel`] as [`from_dir`](Self::from_dir).
     pub fn from_bytes(document: &[u8], weights: &[u8], origin: &str) -> Result<Self, Error> {
         let document = ModelDocument::parse(document, &format!("{origin}/{}", Self::DOCUMENT_FILE))?;
+        Self::new(document, weights, origin)
+    }
+
+    fn new(document: ModelDocument, weights: &[u8], origin: &str) -> Result<Self, Error> {
         let file = format!("{origin}/{}", Self::WEIGHTS_FILE);
         if let Some(expected) = &document.weights_sha256 {
             check_sha256(weights, expected, &file)?;

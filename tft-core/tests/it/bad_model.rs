@@ -100,11 +100,11 @@ fn a_description_must_fit_itself_and_the_weights() {
         refusal(&document, &weights())
     };
     insta::assert_snapshot!(changed("/format_version", 2.into()), @"`m/model.json`: format_version is 2, this version reads 1");
-    insta::assert_snapshot!(changed("/architecture/hidden_size", 0.into()), @"architecture.hidden_size is 0, allowed are 1 to 4096");
-    insta::assert_snapshot!(changed("/architecture/static_reals", serde_json::json!(["z"])), @"architecture.static_reals names `z`, which is not in architecture.x_reals");
-    insta::assert_snapshot!(changed("/architecture/quantiles/0/1", 0.05.into()), @"architecture.quantiles of target 0 are [0.1, 0.05, 0.9], they must ascend between 0 and 1");
-    insta::assert_snapshot!(changed("/encoding/reals", serde_json::json!(["x"])), @r#"encoding.reals ["x"] differs from the architecture's ["y"]"#);
-    insta::assert_snapshot!(changed("/encoding/target_normalizer/norm/scale", 0.into()), @"encoding.normalizer of `y` center 6.034886120249575, scale 0");
+    insta::assert_snapshot!(changed("/architecture/hidden_size", 0.into()), @"`m/model.json` is not usable: architecture.hidden_size is 0, allowed are 1 to 4096");
+    insta::assert_snapshot!(changed("/architecture/static_reals", serde_json::json!(["z"])), @"`m/model.json` is not usable: architecture.static_reals names `z`, which is not in architecture.x_reals");
+    insta::assert_snapshot!(changed("/architecture/quantiles/0/1", 0.05.into()), @"`m/model.json` is not usable: architecture.quantiles of target 0 are [0.1, 0.05, 0.9], they must ascend between 0 and 1");
+    insta::assert_snapshot!(changed("/encoding/reals", serde_json::json!(["x"])), @r#"`m/model.json` is not usable: encoding.reals ["x"] differ from the architecture's ["y"]"#);
+    insta::assert_snapshot!(changed("/encoding/target_normalizer/norm/scale", 0.into()), @"`m/model.json` is not usable: encoding.normalizer of `y` has center 6.034886120249575, scale 0");
     assert!(
         changed("/architecture/hidden_size", 1_000_000_000_000u64.into()).contains("allowed are 1 to 4096")
     );

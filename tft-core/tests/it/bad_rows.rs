@@ -42,17 +42,17 @@ fn short_series_are_left_out_beside_long_ones() {
 
 #[test]
 fn steps_must_be_whole_unique_and_without_gaps() {
-    insta::assert_snapshot!(refusal(&rows("s0", steps(0..15).chain([14.5]))), @"column `time_idx` holds 14.5 in row 15, which is not a whole number");
-    insta::assert_snapshot!(refusal(&rows("s0", steps(0..16).chain([15.0]))), @r#"group ["s0"] has time index 15 twice"#);
-    insta::assert_snapshot!(refusal(&rows("s0", steps(0..10).chain(steps(12..20)))), @r#"group ["s0"] has a gap after time index 9, and gaps are not allowed"#);
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..15).chain([14.5]))), @"rows cannot be encoded: column `time_idx` holds 14.5 in row 15, which is not a whole number");
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..16).chain([15.0]))), @r#"rows cannot be encoded: group ["s0"] has time index 15 twice"#);
+    insta::assert_snapshot!(refusal(&rows("s0", steps(0..10).chain(steps(12..20)))), @r#"rows cannot be encoded: group ["s0"] has a gap after time index 9, and gaps are not allowed"#);
 }
 
 #[test]
 fn columns_must_be_there_and_of_their_kind() {
     let without = Rows::new().with("g", Column::Texts(vec!["s0".into()])).unwrap();
-    insta::assert_snapshot!(refusal(&without), @"rows have no column `time_idx`");
+    insta::assert_snapshot!(refusal(&without), @"rows cannot be encoded: column `time_idx` is missing; column `y` is missing");
     let wrong = without.with("time_idx", Column::Texts(vec!["0".into()])).unwrap();
-    insta::assert_snapshot!(refusal(&wrong), @"column `time_idx` holds texts, expected numbers");
+    insta::assert_snapshot!(refusal(&wrong), @"rows cannot be encoded: column `time_idx` holds texts, expected numbers; column `y` is missing");
     let error = rows("s0", steps(0..3)).with("z", Column::Reals(vec![1.0])).unwrap_err();
     insta::assert_snapshot!(error, @"column `z` has 1 rows, the others have 3");
 }
@@ -61,7 +61,7 @@ fn columns_must_be_there_and_of_their_kind() {
 fn a_target_that_is_not_a_number_is_named_with_its_step() {
     let values = (0..16).map(|step| if step == 7 { f64::NAN } else { 1.0 }).collect();
     let rows = rows("s2", steps(100..116)).with("y", Column::Reals(values)).unwrap();
-    insta::assert_snapshot!(refusal(&rows), @r#"target `y` of group ["s2"] is NaN at time index 107, which its normaliser can not take"#);
+    insta::assert_snapshot!(refusal(&rows), @r#"rows cannot be encoded: `y` of group ["s2"] is NaN at time index 107, which cannot be scaled"#);
 }
 
 #[test]

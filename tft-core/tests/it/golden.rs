@@ -5,14 +5,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
-use arrow_schema::DataType;
 use ndarray::{Array3, ArrayD, Ix3, IxDyn};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use safetensors::{Dtype, SafeTensors};
-use tft_core::model::{Column, Model, Rows, TensorBatch};
+use tft_core::model::{Model, Rows, TensorBatch};
 
 pub(crate) struct GoldenSet {
     folder: PathBuf,
@@ -36,17 +32,9 @@ impl GoldenSet {
 
     pub(crate) fn rows(&self) -> Rows {
         let file = File::open(self.folder.join("rows.parquet")).unwrap();
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(1 << 20).build().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
         let batches: Vec<_> = reader.map(Result::unwrap).collect();
-        assert_eq!(batches.len(), 1, "the fixture fits one batch");
-        let mut rows = Rows::new();
-        for (field, column) in batches[0].schema().fields().iter().zip(batches[0].columns()) {
-            if let Some(column) = to_column(column) {
-                rows = rows.with(field.name(), column).unwrap();
-            }
-        }
-        rows
+        Rows::from_record_batches(&batches).unwrap()
     }
 }
 
@@ -98,23 +86,4 @@ impl Tensors {
 
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn to_column(array: &ArrayRef) -> Option<Column> {
-    let column = match array.data_type() {
-        DataType::Float64 => Column::Reals(array.as_primitive::<Float64Type>().values().to_vec()),
-        DataType::Int64 => {
-            Column::Reals(array.as_primitive::<Int64Type>().values().iter().map(|&v| v as f64).collect())
-        }
-        DataType::Int32 => {
-            Column::Reals(array.as_primitive::<Int32Type>().values().iter().map(|&v| f64::from(v)).collect())
-        }
-        DataType::LargeUtf8 => {
-            let texts = array.as_string::<i64>();
-            Column::Texts((0..texts.len()).map(|row| texts.value(row).to_owned()).collect())
-        }
-        DataType::Timestamp(..) => return None,
-        other => panic!("unexpected column type {other}"),
-    };
-    Some(column)
 }

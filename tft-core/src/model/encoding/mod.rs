@@ -6,19 +6,27 @@
 mod categorical;
 mod dataset;
 mod normalizer;
+#[cfg(feature = "parquet")]
+mod record_batch;
 mod rows;
+mod source;
 mod univariate;
 
 use serde::{Deserialize, Serialize};
 
 pub use categorical::CategoricalEncoder;
-pub use dataset::{DatasetEncoding, EncodedRows};
-pub use normalizer::{GroupNorm, Normalizer, Transformation};
+pub use dataset::{DatasetEncoding, EncodedRows, FillValue, TargetNormalizer, TargetScaleLookup};
+pub(crate) use dataset::{Frame, Window};
+pub use normalizer::{
+    CenterScale, EncoderFit, FitLength, GroupKey, GroupNorm, GroupTable, MissingNorm, Normalizer,
+    Transformation,
+};
 pub use rows::{Column, Rows};
+pub use source::{ClockFeature, FleetStatistic, Source};
 pub use univariate::{EncodedHistories, History, UnivariateEncoding};
 
 use super::architecture::Architecture;
-use crate::error::Error;
+use super::problems::Problems;
 
 /// How history becomes tensors, and network outputs become predictions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,15 +42,16 @@ pub enum Encoding {
 impl Encoding {
     pub(super) fn history_steps(&self) -> usize {
         match self {
-            Self::PytorchForecasting(encoding) => encoding.max_encoder_length,
+            Self::PytorchForecasting(encoding) => encoding.max_encoder_length + encoding.max_lag(),
             Self::Univariate(encoding) => encoding.history_steps(),
         }
     }
 
-    pub(super) fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
+    /// Collects what is wrong with an encoding for a network whose own shape is in order.
+    pub(super) fn check(&self, architecture: &Architecture, problems: &mut Problems) {
         match self {
-            Self::PytorchForecasting(encoding) => encoding.validate(architecture),
-            Self::Univariate(encoding) => encoding.validate(architecture),
+            Self::PytorchForecasting(encoding) => encoding.check(architecture, problems),
+            Self::Univariate(encoding) => encoding.check(architecture, problems),
         }
     }
 }

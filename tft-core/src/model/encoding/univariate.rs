@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::architecture::Architecture;
 use crate::model::batch::{NetworkOutput, TensorBatch};
 use crate::model::calibration::Calibration;
+use crate::model::problems::Problems;
 use crate::schema::MetricKind;
 use crate::time::{StepLength, Timestamp};
 
@@ -123,14 +124,15 @@ impl UnivariateEncoding {
             baseline: Array2::zeros((windows, prediction_length)),
         };
         for (window, history) in histories.iter().enumerate() {
-            self.check(window, history)?;
+            self.check_history(window, history)?;
             let measured = Measured::of(history, self);
             measured.write(window, history, self, step, &mut encoded);
         }
         Ok(encoded)
     }
 
-    pub(super) fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
+    /// Collects what is wrong with an encoding for a network whose own shape is in order.
+    pub(super) fn check(&self, architecture: &Architecture, problems: &mut Problems) {
         let history_max = self.history_steps() as f64;
         let ranges = [
             ("encoder_length", self.encoder_length as f64, 2.0, architecture.max_encoder_length as f64),
@@ -142,20 +144,18 @@ impl UnivariateEncoding {
         ];
         for (field, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
-                return Err(UnivariateError::OutOfRange { field, value, min, max }.into());
+                problems.push(UnivariateError::OutOfRange { field, value, min, max });
             }
         }
-        check_variables("x_reals", &architecture.x_reals, &REALS)?;
-        check_variables("x_categoricals", &architecture.x_categoricals, &["kind"])?;
-        let (classes, _) = architecture.embedding("kind");
-        if classes < 3 {
+        check_variables("x_reals", &architecture.x_reals, &REALS, problems);
+        check_variables("x_categoricals", &architecture.x_categoricals, &["kind"], problems);
+        if let Some(classes) = architecture.class_count("kind").filter(|&classes| classes < 3) {
             let value = classes as f64;
-            return Err(UnivariateError::OutOfRange { field: "kind", value, min: 3.0, max: f64::MAX }.into());
+            problems.push(UnivariateError::OutOfRange { field: "kind", value, min: 3.0, max: f64::MAX });
         }
-        Ok(())
     }
 
-    fn check(&self, window: usize, history: &History<'_>) -> Result<(), Error> {
+    fn check_history(&self, window: usize, history: &History<'_>) -> Result<(), Error> {
         let (found, expected) = (history.values.len(), self.history_steps());
         if found != expected {
             return Err(UnivariateError::HistoryLength { window, found, expected }.into());
@@ -405,11 +405,16 @@ fn kind_code(kind: MetricKind) -> u32 {
     }
 }
 
-fn check_variables(field: &'static str, found: &[String], expected: &[&'static str]) -> Result<(), Error> {
-    if found == expected {
-        return Ok(());
+fn check_variables(
+    field: &'static str,
+    found: &[String],
+    expected: &[&'static str],
+    problems: &mut Problems,
+) {
+    if found != expected {
+        let (found, expected) = (found.to_vec(), expected.to_vec());
+        problems.push(UnivariateError::Variables { field, found, expected });
     }
-    Err(UnivariateError::Variables { field, found: found.to_vec(), expected: expected.to_vec() }.into())
 }
 
 #[cfg(test)]

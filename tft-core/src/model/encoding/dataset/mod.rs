@@ -1,27 +1,32 @@
 //! The encoding of a pytorch-forecasting `TimeSeriesDataSet` in its predict mode.
 //!
 //! Raw rows to tensors and back, including the reference's habit of scaling back with the constants of a
-//! different group code than those it scaled with (see [`DatasetEncoding::target_scales`]). The steps are
-//! those of `TimeSeriesDataSet._preprocess_data` and `__getitem__`, version 1.8.
+//! different group code than those it scaled with (see [`TargetScaleLookup`]). The steps are those of
+//! `TimeSeriesDataSet._preprocess_data` and `__getitem__`, version 1.8.
 
+mod categoricals;
 mod check;
-mod columns;
 mod encoded;
+mod frame;
+mod groups;
+mod reals;
 mod scales;
 mod window;
 
 use std::collections::BTreeMap;
 
-use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 pub use encoded::EncodedRows;
+pub(crate) use frame::Frame;
+pub(crate) use window::Window;
 
 use super::categorical::CategoricalEncoder;
 use super::normalizer::Normalizer;
 use super::rows::Rows;
+use super::source::Source;
 use crate::error::{Error, ErrorKind};
-use crate::model::batch::TensorBatch;
+use crate::model::problems::Problems;
 
 /// The parameters of a `TimeSeriesDataSet`, under their own names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,15 +43,27 @@ pub struct DatasetEncoding {
     pub min_encoder_length: usize,
     /// Decoder length, in steps.
     pub max_prediction_length: usize,
+    /// The first time index that may be predicted; any if absent.
+    #[serde(default)]
+    pub min_prediction_idx: Option<i64>,
     /// Whether gaps in the time index are filled with the step before.
     pub allow_missing_timesteps: bool,
+    /// What fills gaps instead of the step before, by column.
+    #[serde(default)]
+    pub constant_fill_strategy: BTreeMap<String, FillValue>,
     /// Whether the relative time index is an input.
     pub add_relative_time_idx: bool,
+    /// Whether the constants that scale the targets are inputs.
+    #[serde(default)]
+    pub add_target_scales: bool,
     /// Whether the encoder length is an input.
     pub add_encoder_length: bool,
-    /// Lagged inputs; not supported.
+    /// By how many rows each variable is also given with a lag: the columns `<variable>_lagged_by_<lag>`.
     #[serde(default)]
     pub lags: BTreeMap<String, Vec<usize>>,
+    /// Categoricals of several columns that share classes and an embedding.
+    #[serde(default)]
+    pub variable_groups: BTreeMap<String, Vec<String>>,
     /// The columns of the real inputs, in order.
     pub reals: Vec<String>,
     /// The columns of the categorical inputs, in order.
@@ -57,6 +74,13 @@ pub struct DatasetEncoding {
     pub scalers: BTreeMap<String, Option<Normalizer>>,
     /// The encoders of categoricals and groups.
     pub categorical_encoders: BTreeMap<String, CategoricalEncoder>,
+    /// With which constants outputs are scaled back.
+    #[serde(default)]
+    pub target_scale_lookup: TargetScaleLookup,
+    /// Where the columns come from when a rolling window is forecast; [`Source::of_column`] where a column
+    /// has no entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, Source>,
 }
 
 /// The normaliser of the targets.
@@ -72,22 +96,32 @@ pub enum TargetNormalizer {
     Single(Normalizer),
 }
 
-#[derive(Debug, thiserror::Error)]
-enum DatasetError {
-    #[error("encoding.{field} {problem}")]
-    Inconsistent { field: String, problem: String },
-    #[error("encoding.{field} is not supported")]
-    Unsupported { field: &'static str },
-    #[error("no group has the {needed} steps that a window needs; the longest has {longest}")]
-    TooShort { needed: usize, longest: usize },
-    #[error("group {group:?} has time index {time_idx} twice")]
-    DuplicateStep { group: Vec<String>, time_idx: i64 },
-    #[error("group {group:?} has a gap after time index {time_idx}, and gaps are not allowed")]
-    Gap { group: Vec<String>, time_idx: i64 },
-    #[error(
-        "target `{target}` of group {group:?} is {value} at time index {time_idx}, which its normaliser can not take"
-    )]
-    Target { target: String, group: Vec<String>, value: f64, time_idx: i64 },
+/// With which constants of a `GroupNormalizer` outputs are scaled back.
+///
+/// The reference looks them up with its hidden group codes, which have no class for unknown groups, in a
+/// table indexed by the visible codes, which may have one. Where they do, each group gets the constants of
+/// the group before it. A model was trained with that, so it is repeated unless told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TargetScaleLookup {
+    /// With those that the reference finds.
+    #[default]
+    GroupCode,
+    /// With those that inputs were scaled with.
+    VisibleCode,
+}
+
+/// What stands in for the steps of a gap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FillValue {
+    /// A number, for reals.
+    Number(f64),
+    /// A truth value, for reals.
+    Flag(bool),
+    /// A label, for categoricals.
+    Label(String),
 }
 
 impl DatasetEncoding {
@@ -98,80 +132,92 @@ impl DatasetEncoding {
     /// `min_encoder_length + max_prediction_length` steps are left out.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] naming the column, group or value at fault, or if no group is long
+    /// [`ErrorKind::InvalidInput`] naming every column, group and value at fault, or if no group is long
     /// enough.
     pub fn encode_last(&self, rows: &Rows) -> Result<EncodedRows, Error> {
-        let windows = self.windows(rows)?;
-        let mut reals = Vec::with_capacity(windows.len());
-        let mut codes = Vec::with_capacity(windows.len());
-        for window in &windows {
-            reals.push(self.real_columns(rows, window)?);
-            codes.push(self.categorical_columns(rows, window)?);
-        }
-        let target_scales = self.target_scales(rows, &windows)?;
-        let encoder_lengths: Vec<usize> = windows.iter().map(|window| window.encoder_length).collect();
-        let decoder_steps = self.max_prediction_length;
-        let encoder_steps = encoder_lengths.iter().copied().max().unwrap_or(0);
-        let sides = |columns: usize| (columns, encoder_steps, decoder_steps);
-        let (encoder_reals, decoder_reals) = split(&reals, &encoder_lengths, sides(self.reals.len()));
-        let (encoder_categoricals, decoder_categoricals) =
-            split(&codes, &encoder_lengths, sides(self.flat_categoricals.len()));
-        Ok(EncodedRows {
-            batch: TensorBatch {
-                encoder_reals,
-                encoder_categoricals,
-                decoder_reals,
-                decoder_categoricals,
-                decoder_lengths: vec![decoder_steps; windows.len()],
-                encoder_lengths,
-            },
-            first_prediction_idx: windows.iter().map(|w| w.first_idx + w.encoder_length as i64).collect(),
-            groups: windows.into_iter().map(|window| window.group).collect(),
-            target_scales,
-            reverse: self.normalizers().iter().map(Normalizer::transformation).collect(),
-        })
+        let frame = Frame::of_groups(self, rows)?;
+        let windows = frame.windows()?;
+        self.encode(&frame, &windows)
     }
 
-    fn normalizers(&self) -> &[Normalizer] {
+    /// Encodes windows of a frame.
+    pub(crate) fn encode(&self, frame: &Frame<'_>, windows: &[Window]) -> Result<EncodedRows, Error> {
+        let mut problems = Problems::default();
+        let encoded: Vec<_> = windows.iter().map(|window| frame.encode(window, &mut problems)).collect();
+        problems.into_result(ErrorKind::InvalidInput, "rows cannot be encoded")?;
+        Ok(EncodedRows::stack(self, encoded))
+    }
+
+    /// Returns how many rows before the encoder the lags reach.
+    pub fn max_lag(&self) -> usize {
+        self.lags.values().flatten().copied().max().unwrap_or(0)
+    }
+
+    pub(crate) fn normalizers(&self) -> &[Normalizer] {
         match &self.target_normalizer {
             TargetNormalizer::Multi { normalizers } => normalizers,
             TargetNormalizer::Single(normalizer) => std::slice::from_ref(normalizer),
         }
     }
 
-    fn hidden_encoder(&self, group_id: &str) -> Option<&CategoricalEncoder> {
-        self.categorical_encoders.get(&format!("__group_id__{group_id}"))
-    }
-}
-
-impl From<DatasetError> for Error {
-    fn from(error: DatasetError) -> Self {
-        let kind = match error {
-            DatasetError::Inconsistent { .. } | DatasetError::Unsupported { .. } => ErrorKind::InvalidModel,
-            _ => ErrorKind::InvalidInput,
+    /// Returns the variable of a lagged column and its lag; other columns are themselves with lag 0.
+    pub(crate) fn base<'a>(&'a self, column: &'a str) -> (&'a str, usize) {
+        let lagged = |(variable, lags): (&'a String, &Vec<usize>)| {
+            let lag = column.strip_prefix(variable.as_str())?.strip_prefix("_lagged_by_")?.parse().ok()?;
+            lags.contains(&lag).then_some((variable.as_str(), lag))
         };
-        Self::new(kind, error)
+        self.lags.iter().find_map(lagged).unwrap_or((column, 0))
+    }
+
+    /// Returns the encoder of a categorical column's variable or of its group.
+    pub(crate) fn encoder(&self, variable: &str) -> Option<&CategoricalEncoder> {
+        let group = self.variable_groups.iter().find(|(_, members)| members.iter().any(|m| m == variable));
+        self.categorical_encoders.get(group.map_or(variable, |(group, _)| group.as_str()))
+    }
+
+    /// Returns the target and whether it is the centre, if a column holds a target's scaling constant.
+    pub(crate) fn target_constant(&self, column: &str) -> Option<(usize, bool)> {
+        let constant = |(target, name): (usize, &String)| match column.strip_prefix(name.as_str())? {
+            "_center" => Some((target, true)),
+            "_scale" => Some((target, false)),
+            _ => None,
+        };
+        self.targets.iter().enumerate().find_map(constant).filter(|_| self.add_target_scales)
+    }
+
+    /// Returns whether a real column is set per window and not read from rows.
+    pub(crate) fn is_computed(&self, column: &str) -> bool {
+        (self.add_relative_time_idx && column == "relative_time_idx")
+            || (self.add_encoder_length && column == "encoder_length")
+            || self.target_constant(column).is_some()
+    }
+
+    /// Returns the variables of the real columns that are read from rows, each once.
+    pub(crate) fn real_variables(&self) -> Vec<&str> {
+        let read = self.reals.iter().filter(|column| !self.is_computed(column));
+        distinct(self.targets.iter().map(String::as_str).chain(read.map(|column| self.base(column).0)))
+    }
+
+    /// Returns the variables that labels are read of: categoricals, groups and what normalisers group by.
+    pub(crate) fn label_variables(&self) -> Vec<&str> {
+        let scalers = self.scalers.values().flatten();
+        let grouped = self.normalizers().iter().chain(scalers).flat_map(Normalizer::groups);
+        let categoricals = self.flat_categoricals.iter().map(|column| self.base(column).0);
+        distinct(self.group_ids.iter().chain(grouped).map(String::as_str).chain(categoricals))
+    }
+
+    /// Returns whether a group variable is known by its class codes and not by its labels.
+    pub(crate) fn is_encoded(&self, variable: &str) -> bool {
+        let groups_are = matches!(
+            self.target_normalizer,
+            TargetNormalizer::Multi { .. } | TargetNormalizer::Single(Normalizer::GroupNormalizer { .. })
+        );
+        self.flat_categoricals.iter().any(|name| name == variable)
+            || (groups_are && self.group_ids.iter().any(|name| name == variable))
     }
 }
 
-/// Splits windows of unequal length into encoder and decoder arrays; the encoder is padded on the right.
-fn split<T: Copy + Default>(
-    windows: &[Vec<Vec<T>>],
-    encoder_lengths: &[usize],
-    (columns, encoder_steps, decoder_steps): (usize, usize, usize),
-) -> (Array3<T>, Array3<T>) {
-    let mut encoder = Array3::from_elem((windows.len(), encoder_steps, columns), T::default());
-    let mut decoder = Array3::from_elem((windows.len(), decoder_steps, columns), T::default());
-    for (window, (steps, &encoder_length)) in windows.iter().zip(encoder_lengths).enumerate() {
-        for (step, values) in steps.iter().enumerate() {
-            for (column, &value) in values.iter().enumerate() {
-                if step < encoder_length {
-                    encoder[[window, step, column]] = value;
-                } else {
-                    decoder[[window, step - encoder_length, column]] = value;
-                }
-            }
-        }
-    }
-    (encoder, decoder)
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
 }

@@ -1,88 +1,149 @@
 //! Cutting each group's last steps into a window.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use super::{DatasetEncoding, DatasetError};
-use crate::error::Error;
-use crate::model::encoding::rows::Rows;
+use super::Frame;
+use crate::error::{Error, ErrorKind};
+use crate::model::problems::Problems;
 
-/// The steps of one group that become a window: a row per step, gaps filled with the row before.
-pub(super) struct Window {
+/// The steps of one group that become a window, gaps filled with the row before.
+#[derive(Debug)]
+pub(crate) struct Window {
     pub(super) group: Vec<String>,
-    pub(super) rows: Vec<usize>,
+    /// The group's rows in time order.
+    members: Vec<usize>,
+    /// For each step the place of its row in `members`.
+    places: Vec<usize>,
+    /// For each step whether it repeats the row of the step before.
+    pub(super) is_filled: Vec<bool>,
+    /// The time index of the first step.
     pub(super) first_idx: i64,
     pub(super) encoder_length: usize,
 }
 
-impl DatasetEncoding {
+#[derive(Debug, thiserror::Error)]
+#[error("no group has the {needed} steps that a window needs; the longest has {longest}")]
+struct TooShort {
+    needed: usize,
+    longest: usize,
+}
+
+impl Window {
+    pub(super) fn steps(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Returns the row of a step, or the group's row `lag` rows before it.
+    pub(super) fn row(&self, step: usize, lag: usize) -> usize {
+        self.members[self.places[step] - lag]
+    }
+
+    pub(super) fn has_gaps(&self) -> bool {
+        self.is_filled.contains(&true)
+    }
+}
+
+impl Frame<'_> {
     /// Cuts each group's last steps, in the order in which the reference returns them.
-    pub(super) fn windows(&self, rows: &Rows) -> Result<Vec<Window>, Error> {
-        let time = rows.integers(&self.time_idx)?;
-        let mut members: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
-        let columns: Result<Vec<_>, _> = self.group_ids.iter().map(|name| rows.texts(name)).collect();
-        let columns = columns?;
-        for row in 0..rows.len() {
-            members.entry(columns.iter().map(|column| column[row].clone()).collect()).or_default().push(row);
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming the groups with repeated steps or gaps that are not allowed, or if
+    /// no group is long enough.
+    pub(crate) fn windows(&self) -> Result<Vec<Window>, Error> {
+        let earliest = self.earliest_idx();
+        let mut members: BTreeMap<Vec<i64>, Vec<usize>> = BTreeMap::new();
+        for row in (0..self.rows.len()).filter(|&row| self.time[row] >= earliest) {
+            members.entry(self.codes.of_row(row)).or_default().push(row);
         }
+        let mut problems = Problems::default();
         let mut windows = Vec::new();
         let mut longest = 0;
-        for (group, mut rows_of_group) in members {
-            rows_of_group.sort_by_key(|&row| time[row]);
-            let steps = self.fill_gaps(&group, &rows_of_group, &time)?;
-            longest = longest.max(steps.len());
-            windows.extend(self.cut(group, steps, &rows_of_group, &time));
+        for mut rows in members.into_values() {
+            rows.sort_by_key(|&row| self.time[row]);
+            let Some(window) = self.cut(rows, &mut problems) else { continue };
+            longest = longest.max(window.steps());
+            if self.is_long_enough(&window, &mut problems) {
+                windows.push(window);
+            }
         }
+        problems.into_result(ErrorKind::InvalidInput, "rows cannot be encoded")?;
         if windows.is_empty() {
-            let needed = self.min_encoder_length + self.max_prediction_length;
-            return Err(DatasetError::TooShort { needed, longest }.into());
+            let needed = self.encoding.min_encoder_length.max(1) + self.encoding.max_prediction_length;
+            return Err(Error::new(ErrorKind::InvalidInput, TooShort { needed, longest }));
         }
-        windows.sort_by_cached_key(|window| self.hidden_codes_key(&window.group));
         Ok(windows)
     }
 
-    /// Returns one row per step of the group's last window, repeating the row before a gap.
-    fn fill_gaps(&self, group: &[String], sorted: &[usize], time: &[i64]) -> Result<Vec<usize>, Error> {
-        let wanted = self.max_encoder_length + self.max_prediction_length;
-        let mut steps = Vec::with_capacity(wanted);
-        let mut later: Option<i64> = None;
-        for &row in sorted.iter().rev() {
-            let gap = later.map_or(1, |later| later - time[row]);
-            if gap == 0 {
-                return Err(DatasetError::DuplicateStep { group: group.to_vec(), time_idx: time[row] }.into());
-            }
-            if gap > 1 && !self.allow_missing_timesteps {
-                return Err(DatasetError::Gap { group: group.to_vec(), time_idx: time[row] }.into());
-            }
-            let room = (wanted - steps.len()) as i64;
-            steps.extend(std::iter::repeat_n(row, gap.min(room) as usize));
-            later = Some(time[row]);
-            if steps.len() == wanted {
-                break;
-            }
-        }
-        steps.reverse();
-        Ok(steps)
+    /// Cuts the last steps of rows that are one series in time order; none if they are too few or have
+    /// problems.
+    pub(crate) fn window_of(&self, series: Range<usize>) -> Option<Window> {
+        let mut problems = Problems::default();
+        let window = self.cut(series.collect(), &mut problems)?;
+        (self.is_long_enough(&window, &mut problems) && problems.is_empty()).then_some(window)
     }
 
-    fn cut(&self, group: Vec<String>, steps: Vec<usize>, sorted: &[usize], time: &[i64]) -> Option<Window> {
-        if steps.len() < self.min_encoder_length + self.max_prediction_length {
-            return None;
-        }
-        let last_idx = time[*sorted.last()?];
-        Some(Window {
-            group,
-            first_idx: last_idx + 1 - steps.len() as i64,
-            encoder_length: steps.len() - self.max_prediction_length,
-            rows: steps,
-        })
+    /// Rows before this time index are not looked at.
+    fn earliest_idx(&self) -> i64 {
+        let reach = (self.encoding.max_encoder_length + self.encoding.max_lag()) as i64;
+        self.encoding.min_prediction_idx.map_or(i64::MIN, |first| first.saturating_sub(reach))
     }
 
-    /// The order of the reference: by the hidden group codes, unknown groups after the known ones.
-    fn hidden_codes_key(&self, group: &[String]) -> Vec<(u32, String)> {
-        let code = |(name, label): (&String, &String)| {
-            let known = self.hidden_encoder(name).and_then(|encoder| encoder.known_code(label));
-            (known.unwrap_or(u32::MAX), label.clone())
+    /// Returns one step per time index of the group's last window, which starts at a row.
+    fn cut(&self, members: Vec<usize>, problems: &mut Problems) -> Option<Window> {
+        let wanted = (self.encoding.max_encoder_length + self.encoding.max_prediction_length) as i64;
+        let last_idx = self.time[*members.last()?];
+        let is_inside = |&place: &usize| last_idx - self.time[members[place]] < wanted;
+        let first = (self.encoding.max_lag()..members.len()).find(is_inside)?;
+        let group = self.group_of(members[first]);
+        let mut places = Vec::with_capacity(wanted as usize);
+        let mut is_filled = Vec::with_capacity(wanted as usize);
+        for place in first..members.len() {
+            let time_idx = self.time[members[place]];
+            let next = members.get(place + 1).map_or(last_idx + 1, |&row| self.time[row]);
+            match next - time_idx {
+                0 => problems.push(format!("group {group:?} has time index {time_idx} twice")),
+                1 => {}
+                _ if self.encoding.allow_missing_timesteps => {}
+                _ => problems.push(format!(
+                    "group {group:?} has a gap after time index {time_idx}, and gaps are not allowed"
+                )),
+            }
+            for repetition in 0..next - time_idx {
+                places.push(place);
+                is_filled.push(repetition > 0);
+            }
+        }
+        let encoder_length = places.len().saturating_sub(self.encoding.max_prediction_length);
+        let first_idx = self.time[members[first]];
+        Some(Window { group, members, places, is_filled, first_idx, encoder_length })
+    }
+
+    fn is_long_enough(&self, window: &Window, problems: &mut Problems) -> bool {
+        let (encoding, group) = (self.encoding, &window.group);
+        if window.steps() < encoding.min_encoder_length + encoding.max_prediction_length {
+            return false;
+        }
+        let end_idx = window.first_idx.saturating_add(window.steps() as i64);
+        let prediction_steps = encoding.max_prediction_length as i64;
+        if encoding.min_prediction_idx.is_some_and(|first| end_idx < first.saturating_add(prediction_steps)) {
+            return false;
+        }
+        if window.encoder_length == 0 {
+            problems
+                .push(format!("group {group:?} has no encoder step, and an empty encoder has no meaning"));
+        }
+        let fits = encoding.normalizers().iter().filter_map(|normalizer| normalizer.encoder_fit());
+        if fits.map(|fit| fit.steps_min()).any(|needed| (1..needed).contains(&window.encoder_length)) {
+            problems.push(format!("group {group:?} has 1 encoder step, its normaliser needs 2"));
+        }
+        true
+    }
+
+    fn group_of(&self, row: usize) -> Vec<String> {
+        let label = |name: &String| {
+            self.rows.labels(name).map(|labels| labels.at(row).into_owned()).unwrap_or_default()
         };
-        self.group_ids.iter().zip(group).map(code).collect()
+        self.encoding.group_ids.iter().map(label).collect()
     }
 }

@@ -1,0 +1,96 @@
+//! Rows with what is known of all of them while their windows are encoded.
+
+use super::DatasetEncoding;
+use super::encoded::EncodedWindow;
+use super::groups::GroupCodes;
+use super::reals::RealColumn;
+use super::window::Window;
+use crate::error::{Error, ErrorKind};
+use crate::model::encoding::normalizer::{CenterScale, GroupKey, Normalizer};
+use crate::model::encoding::rows::Rows;
+use crate::model::problems::Problems;
+
+/// Rows with what is known of all of them while their windows are encoded.
+pub(crate) struct Frame<'a> {
+    pub(super) encoding: &'a DatasetEncoding,
+    pub(super) rows: &'a Rows,
+    pub(super) time: std::borrow::Cow<'a, [i64]>,
+    pub(super) codes: GroupCodes,
+    pub(super) reals: Vec<RealColumn<'a>>,
+}
+
+impl<'a> Frame<'a> {
+    /// Prepares rows of which each group's last steps are windows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming every column that is missing or of the wrong kind.
+    pub(crate) fn of_groups(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
+        check_columns(encoding, rows)?;
+        let codes = GroupCodes::of_groups(encoding, rows)?;
+        Self::new(encoding, rows, codes)
+    }
+
+    /// Prepares rows that are known to be series one after another, none of which knows of the others.
+    pub(crate) fn of_series(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
+        check_columns(encoding, rows)?;
+        let codes = GroupCodes::of_series(encoding, rows)?;
+        Self::new(encoding, rows, codes)
+    }
+
+    /// Encodes a window; what it holds if there are problems has no meaning.
+    pub(crate) fn encode(&self, window: &Window, problems: &mut Problems) -> EncodedWindow {
+        EncodedWindow {
+            group: window.group.clone(),
+            first_prediction_idx: window.first_idx + window.encoder_length as i64,
+            encoder_length: window.encoder_length,
+            reals: self.reals.iter().map(|column| self.real_column(window, column, problems)).collect(),
+            codes: self.categorical_columns(window, problems),
+            target_scales: self.target_scales(window),
+        }
+    }
+
+    /// The constants that a row's values are scaled with: found by the codes of the encoders that users
+    /// see.
+    pub(super) fn visible_constants(&self, normalizer: &Normalizer, row: usize) -> CenterScale {
+        let keys: Vec<GroupKey> =
+            normalizer.groups().iter().map(|name| self.visible_key(name, row)).collect();
+        normalizer.fitted(&keys)
+    }
+
+    fn new(encoding: &'a DatasetEncoding, rows: &'a Rows, codes: GroupCodes) -> Result<Self, Error> {
+        let time = rows.integers(&encoding.time_idx)?;
+        let mut frame = Self { encoding, rows, time, codes, reals: Vec::new() };
+        let columns: Result<Vec<_>, Error> =
+            encoding.reals.iter().map(|name| frame.prepare_real(name)).collect();
+        frame.reals = columns?;
+        Ok(frame)
+    }
+
+    fn visible_key(&self, variable: &str, row: usize) -> GroupKey {
+        let Ok(labels) = self.rows.labels(variable) else { return GroupKey::Code(-1) };
+        let label = labels.at(row);
+        if !self.encoding.is_encoded(variable) {
+            return GroupKey::Label(label.into_owned());
+        }
+        let code = self.encoding.encoder(variable).and_then(|encoder| encoder.code(&label));
+        GroupKey::Code(code.map_or(-1, i64::from))
+    }
+}
+
+fn check_columns(encoding: &DatasetEncoding, rows: &Rows) -> Result<(), Error> {
+    let mut problems = Problems::default();
+    if let Err(error) = rows.integers(&encoding.time_idx) {
+        problems.push(error);
+    }
+    for name in encoding.real_variables() {
+        if let Err(error) = rows.numbers(name) {
+            problems.push(error);
+        }
+    }
+    for name in encoding.label_variables() {
+        if let Err(error) = rows.labels(name) {
+            problems.push(error);
+        }
+    }
+    problems.into_result(ErrorKind::InvalidInput, "rows cannot be encoded")
+}
