@@ -130,15 +130,24 @@ def group_normalizer_document(normalizer, dataset):
 
 def torch_normalizer_document(normalizer):
     document = common_fields(normalizer)
-    center, scale = np.asarray(normalizer.center_), np.asarray(normalizer.scale_)
     is_fitted_anew = isinstance(normalizer, EncoderNormalizer)
     if is_fitted_anew:
         document["max_length"] = plain(normalizer.max_length)
-    if center.size == 1 and scale.size == 1:
+    if is_fitted_anew and not normalizer.center:
+        document["scale_without_center"] = scale_without_center()
+    center, scale = np.asarray(normalizer.center_), np.asarray(normalizer.scale_)
+    is_single = center.size == 1 and scale.size == 1 and bool(np.isfinite(center).all() and np.isfinite(scale).all())
+    if is_single:
         return {**document, "fitted_center": float(center.item()), "fitted_scale": float(scale.item())}
     if is_fitted_anew:
         return {**document, "fitted_center": 0.0, "fitted_scale": 1.0}
-    raise Unsupported("it was fitted to more than one centre and scale")
+    raise Unsupported("it was fitted to more than one centre and scale, or to none")
+
+
+def scale_without_center():
+    """What the installed library divides by where it does not centre: the `center` (1.0) or the `spread` (1.8)."""
+    probe = EncoderNormalizer(center=False).fit(torch.tensor([100.0, 101.0, 102.0]))
+    return "center" if float(probe.scale_) > 50.0 else "spread"
 
 
 def normalizer_document(normalizer, dataset):
@@ -205,6 +214,7 @@ def dataset_document(dataset):
         raise Unsupported("\n".join(problems))
     scalers = parameter(dataset, "scalers")
     encoders = parameter(dataset, "categorical_encoders")
+    encoders = {name: encoder for name, encoder in encoders.items() if encoder is not None}
     return {
         "time_idx": dataset.time_idx,
         "targets": target_names(dataset),
@@ -228,6 +238,27 @@ def dataset_document(dataset):
 def lengths_document(dataset):
     names = ("max_encoder_length", "min_encoder_length", "max_prediction_length", "min_prediction_length")
     return {name: int(getattr(dataset, name)) for name in (*names, "min_prediction_idx")}
+
+
+def raw_columns(dataset):
+    """The columns that a frame needs for this data set."""
+    scalers = [*parameter(dataset, "scalers").values(), *dataset.target_normalizers]
+    grouped = [group for part in scalers for group in (getattr(part, "groups", None) or [])]
+    variables = [*dataset.flat_categoricals, *dataset.reals]
+    made = made_columns(dataset)
+    names = [dataset.time_idx, *dataset.group_ids, *target_names(dataset), *grouped, *variables]
+    names += [dataset.weight] if dataset.weight else []
+    return [name for name in dict.fromkeys(names) if name not in made]
+
+
+def made_columns(dataset):
+    """The columns that the data set adds by itself."""
+    made = set(dataset.lagged_variables)
+    made |= {"relative_time_idx"} if dataset.add_relative_time_idx else set()
+    made |= {"encoder_length"} if dataset.add_encoder_length else set()
+    if dataset.add_target_scales:
+        made |= {f"{name}_{part}" for name in target_names(dataset) for part in ("center", "scale")}
+    return made
 
 
 def options_document(dataset):

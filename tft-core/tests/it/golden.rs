@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, ArrayD, Ix3, IxDyn};
+use ndarray::{Array3, ArrayD, Axis, Ix3, IxDyn};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use safetensors::{Dtype, SafeTensors};
 use tft_core::model::{Model, Rows, TensorBatch};
@@ -64,6 +64,16 @@ impl Tensors {
 
     pub(crate) fn integers(&self, name: &str) -> ArrayD<i64> {
         self.f64(name).mapv(|value| value as i64)
+    }
+
+    /// A target's part of a tensor: stacked, or of its own where targets differ in quantiles.
+    pub(crate) fn of_target(&self, name: &str, target: usize) -> ArrayD<f64> {
+        let own = format!("{name}.{target}");
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        if file.tensor(&own).is_ok() {
+            return self.f64(&own);
+        }
+        self.f64(name).index_axis_move(Axis(0), target)
     }
 
     /// The batch that the reference fed to its network.

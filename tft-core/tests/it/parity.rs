@@ -42,6 +42,30 @@ fn set_c_from_rows_to_predictions() {
 }
 
 #[test]
+fn set_d_lags_shared_networks_and_own_scales() {
+    check_outputs(&GoldenSet::new("d"));
+    check_rows(&GoldenSet::new("d"));
+}
+
+#[test]
+fn set_e_category_groups_fills_and_three_targets() {
+    check_outputs(&GoldenSet::new("e"));
+    check_rows(&GoldenSet::new("e"));
+}
+
+#[test]
+fn set_f_a_target_that_is_no_input() {
+    check_outputs(&GoldenSet::new("f"));
+    check_rows(&GoldenSet::new("f"));
+}
+
+#[test]
+fn set_g_four_transformations_by_other_groups() {
+    check_outputs(&GoldenSet::new("g"));
+    check_rows(&GoldenSet::new("g"));
+}
+
+#[test]
 fn windows_of_unequal_length() {
     let set = GoldenSet::new("b");
     let model = set.model();
@@ -89,10 +113,9 @@ fn check_outputs(set: &GoldenSet) {
     let batch = set.tensors("inputs").batch();
     let expected = set.tensors("outputs");
     let output = run(&model, &batch);
-    let network = expected.f64("network_output");
     for (target, found) in output.targets.iter().enumerate() {
-        let expected = network.index_axis(Axis(0), target);
-        assert_close("network_output", &found.mapv(f64::from).into_dyn(), &expected.to_owned(), PREDICTION);
+        let expected = expected.of_target("network_output", target);
+        assert_close("network_output", &found.mapv(f64::from).into_dyn(), &expected, PREDICTION);
     }
     let found = output.encoder_attention.mapv(f64::from).into_dyn();
     let reference = expected.f64("encoder_attention");
@@ -158,9 +181,9 @@ fn check_rows(set: &GoldenSet) {
     assert_encoded("encoder_cont", &encoded.batch.encoder_reals, &expected.encoder_reals);
     assert_encoded("decoder_cont", &encoded.batch.decoder_reals, &expected.decoder_reals);
     let predictions = encoded.predictions(&run(&model, &encoded.batch)).unwrap();
-    let reference = set.tensors("outputs").f64("prediction");
+    let outputs = set.tensors("outputs");
     for (target, found) in predictions.iter().enumerate() {
-        let reference = reference.index_axis(Axis(0), target).to_owned();
+        let reference = outputs.of_target("prediction", target);
         assert_close("prediction", &found.mapv(f64::from).into_dyn(), &reference, PREDICTION);
     }
 }

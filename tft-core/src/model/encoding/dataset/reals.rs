@@ -3,7 +3,7 @@
 use super::window::Window;
 use super::{FillValue, Frame};
 use crate::error::Error;
-use crate::model::encoding::normalizer::{EncoderFit, Normalizer};
+use crate::model::encoding::normalizer::{EncoderFit, Layout, Normalizer};
 use crate::model::encoding::rows::Numbers;
 use crate::model::problems::Problems;
 
@@ -32,6 +32,7 @@ struct Variable<'a> {
     /// What stands in the steps of a gap, scaled; raw for a normaliser of the window's own.
     fill: Option<f64>,
     is_time_idx: bool,
+    is_target: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -103,7 +104,8 @@ impl<'a> Frame<'a> {
             _ => value,
         });
         let is_time_idx = name == encoding.time_idx;
-        Ok(Variable { numbers, lag, is_single, normalizer, fill, is_time_idx })
+        let is_target = target.is_some();
+        Ok(Variable { numbers, lag, is_single, normalizer, fill, is_time_idx, is_target })
     }
 
     fn scaler(&self, name: &str) -> Option<&'a Normalizer> {
@@ -126,7 +128,7 @@ impl<'a> Frame<'a> {
         let mut values = match variable.normalizer {
             None => raw_values(window, variable.numbers, variable.lag, None),
             Some(normalizer) => match normalizer.encoder_fit() {
-                Some(fit) => return fitted_values(window, variable, fit),
+                Some(fit) => return self.fitted_values(window, variable, fit),
                 None => self.scaled_values(window, variable, normalizer),
             },
         };
@@ -151,6 +153,20 @@ impl<'a> Frame<'a> {
             normalizer.scaled(constants, raw, variable.is_single) as f32
         };
         (0..window.steps()).map(value).collect()
+    }
+
+    /// Scales by the constants of the variable's own encoder part, which has no lag.
+    fn fitted_values(&self, window: &Window, variable: &Variable<'_>, fit: &EncoderFit) -> Vec<f32> {
+        let own = raw_values(window, variable.numbers, 0, variable.fill);
+        // Pandas hands its columns over one after the other; repeating rows puts the table in row order.
+        let is_in_rows = window.has_gaps() && !variable.is_target && self.reals.len() > 1;
+        let layout = if is_in_rows { Layout::Strided } else { Layout::Adjacent };
+        let constants = fit.fit(&own[..window.encoder_length], layout);
+        let values = match variable.lag {
+            0 => own,
+            lag => raw_values(window, variable.numbers, lag, variable.fill),
+        };
+        values.into_iter().map(|value| fit.apply(constants, value)).collect()
     }
 
     fn target_constants(
@@ -226,17 +242,6 @@ fn raw_values(window: &Window, numbers: Numbers<'_>, lag: usize, fill: Option<f6
         None => numbers.at(window.row(step, lag)) as f32,
     };
     (0..window.steps()).map(value).collect()
-}
-
-/// Scales by the constants of the variable's own encoder part, which has no lag.
-fn fitted_values(window: &Window, variable: &Variable<'_>, fit: &EncoderFit) -> Vec<f32> {
-    let own = raw_values(window, variable.numbers, 0, variable.fill);
-    let constants = fit.fit(&own[..window.encoder_length]);
-    let values = match variable.lag {
-        0 => own,
-        lag => raw_values(window, variable.numbers, lag, variable.fill),
-    };
-    values.into_iter().map(|value| fit.apply(constants, value)).collect()
 }
 
 /// Replaces values by even steps from the first to the last, as `torch.linspace` rounds them.

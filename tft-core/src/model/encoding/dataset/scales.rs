@@ -2,7 +2,7 @@
 
 use super::window::Window;
 use super::{Frame, TargetScaleLookup};
-use crate::model::encoding::normalizer::{CenterScale, EncoderFit, GroupKey, GroupNorm, Normalizer};
+use crate::model::encoding::normalizer::{CenterScale, EncoderFit, GroupKey, GroupNorm, Layout, Normalizer};
 
 impl Frame<'_> {
     /// The constants that a window's outputs are scaled back with, by target.
@@ -14,7 +14,7 @@ impl Frame<'_> {
     /// The constants of a target's own encoder part.
     pub(super) fn window_constants(&self, window: &Window, target: usize, fit: &EncoderFit) -> CenterScale {
         let values = self.raw_target(window, target);
-        fit.fit(&values[..window.encoder_length])
+        fit.fit(&values[..window.encoder_length], Layout::Adjacent)
     }
 
     fn target_scale(&self, window: &Window, target: usize, normalizer: &Normalizer) -> CenterScale {

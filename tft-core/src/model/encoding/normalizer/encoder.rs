@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cascade_sum::{Layout, mean};
 use super::{CenterScale, Transformation};
 
 /// How an `EncoderNormalizer` finds its constants.
@@ -38,7 +39,8 @@ impl EncoderFit {
     ///
     /// `standard`: mean and standard deviation (ddof 1) + 1.19e-7. `robust`: a middle quantile and half the
     /// distance from a lower to an upper one, + 1.19e-7.
-    pub(in crate::model::encoding) fn fit(&self, encoder: &[f32]) -> CenterScale {
+    pub(in crate::model::encoding) fn fit(&self, encoder: &[f32], layout: Layout) -> CenterScale {
+        let layout = if self.makes_a_copy() { Layout::Adjacent } else { layout };
         let values: Vec<f32> = encoder.iter().map(|&value| self.transformed(value)).collect();
         let newest = |count: usize| &values[values.len().saturating_sub(count)..];
         let (for_center, for_scale) = match self.max_length {
@@ -49,7 +51,7 @@ impl EncoderFit {
         let (center, scale) = match self.method.as_str() {
             "identity" => (0.0, 1.0),
             "robust" => self.robust(for_center, for_scale),
-            _ => (mean(for_center) as f32, deviation(for_scale) as f32 + f32::EPSILON),
+            _ => (mean(for_center, layout), deviation(for_scale, layout) as f32 + f32::EPSILON),
         };
         let center = if self.center || self.method == "identity" { center } else { 0.0 };
         CenterScale { center: f64::from(center), scale: f64::from(scale) }
@@ -83,6 +85,11 @@ impl EncoderFit {
         if self.method == "identity" { 1 } else { 2 }
     }
 
+    /// A transformation writes its result anew; the rectifier's way in is none.
+    fn makes_a_copy(&self) -> bool {
+        !matches!(self.transformation, None | Some(Transformation::Relu))
+    }
+
     fn transformed(&self, value: f32) -> f32 {
         self.transformation.map_or(value, |transformation| transformation.forward_single(value))
     }
@@ -96,12 +103,9 @@ impl EncoderFit {
     }
 }
 
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64
-}
-
-fn deviation(values: &[f32]) -> f64 {
-    let mean = mean(values);
+/// The standard deviation (ddof 1) around the rounded mean.
+fn deviation(values: &[f32], layout: Layout) -> f64 {
+    let mean = f64::from(mean(values, layout));
     let squares: f64 = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum();
     (squares / (values.len() as f64 - 1.0)).sqrt()
 }
@@ -132,9 +136,9 @@ mod tests {
     #[test]
     fn center_and_scale_may_look_back_differently_far() {
         let values = [0.0, 0.0, 2.0, 4.0, 6.0];
-        let constants = fit("robust", Some(FitLength::CenterAndScale([1, 3]))).fit(&values);
+        let constants = fit("robust", Some(FitLength::CenterAndScale([1, 3]))).fit(&values, Layout::Adjacent);
         assert!((constants.center - 6.0).abs() < 1e-6 && (constants.scale - 1.0).abs() < 1e-6);
-        let constants = fit("standard", Some(FitLength::Same(3))).fit(&values);
+        let constants = fit("standard", Some(FitLength::Same(3))).fit(&values, Layout::Adjacent);
         assert!((constants.center - 4.0).abs() < 1e-6 && (constants.scale - 2.0).abs() < 1e-6);
     }
 

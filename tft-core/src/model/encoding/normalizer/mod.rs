@@ -3,12 +3,14 @@
 //! Formulas are those of `GroupNormalizer`, `EncoderNormalizer` and `TorchNormalizer` in
 //! `pytorch_forecasting.data.encoders` 1.8, and of scikit-learn's scalers.
 
+mod cascade_sum;
 mod encoder;
 mod groups;
 mod transformation;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::model::encoding) use cascade_sum::Layout;
 pub use encoder::{EncoderFit, FitLength};
 pub use groups::{GroupKey, GroupNorm, GroupTable, MissingNorm};
 pub use transformation::Transformation;

@@ -1,0 +1,639 @@
+#!/usr/bin/env python3
+"""Exports a TemporalFusionTransformer of pytorch-forecasting 1.0 to 1.8 as a model directory.
+
+Owns what is written beside the weights: `model.json`, `model.safetensors`, `expected.json` (example inputs with
+the outputs that the library computes for them) and `CARD.md`. What the library's objects look like in JSON is
+the business of `pytorch_forecasting_document.py`.
+
+From a checkpoint and the data set of its training (`dataset.save()`, `torch.save` or pickle), or from the folder
+of the monitoring system that keeps weights and data-set parameters apart:
+
+    python3 export_pytorch_forecasting.py --checkpoint model.ckpt --dataset dataset.pt --rows last_days.parquet --out DIR
+    python3 export_pytorch_forecasting.py --system-folder FOLDER --out DIR
+
+Checkpoints, data sets and pickles can run code when they are read: export only files that you trust.
+
+In Python:
+
+    from export_pytorch_forecasting import export
+    export(model, training_dataset, "DIR", rows=last_days)
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import os
+import pickle
+import platform
+import re
+import sys
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_forecasting import TemporalFusionTransformer, TimeSeriesDataSet
+from pytorch_forecasting.metrics import MAE, MAPE, MASE, RMSE, SMAPE, DistributionLoss, MultiLoss, QuantileLoss
+from safetensors.torch import load_file, save
+from sklearn.preprocessing import StandardScaler
+
+from pytorch_forecasting_document import (
+    architecture_document,
+    as_list,
+    dataset_document,
+    dataset_problems,
+    forward,
+    losses,
+    output_sizes,
+    plain,
+    raw_columns,
+    state_tensors,
+    target_names,
+)
+
+FORMAT_VERSION = 1
+STEP_MS_DEFAULT = 300_000
+STEP_MS_MIN = 1_000
+DAY_MS = 86_400_000
+ID_LENGTH_MAX = 100
+EXAMPLE_WINDOWS = 2
+SIGNIFICANT_DIGITS = 9
+# Attention weights grow with the square of the window; above this many numbers they stay out of expected.json.
+ATTENTION_NUMBERS_MAX = 100_000
+QUANTILES_DEFAULT = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98]
+POINT_LOSSES = (MAE, RMSE, SMAPE, MAPE, MASE)
+INPUT_TENSORS = ("encoder_cont", "encoder_cat", "decoder_cont", "decoder_cat", "encoder_lengths", "decoder_lengths")
+ARCHITECTURE_LEFT_OUT = ("dropout", "n_targets", "output_size", "embedding_paddings")
+
+
+class ExportError(Exception):
+    """What keeps a model from being exported, all of it."""
+
+    def __init__(self, problems):
+        self.problems = list(problems)
+        super().__init__("the model can not be exported:\n" + "\n".join(f"- {line}" for line in self.problems))
+
+
+def export(model, dataset, directory, *, id=None, step_ms=STEP_MS_DEFAULT, rows=None, remarks=None):
+    """Writes a model directory; `rows`, a raw data frame, gives the example windows and is not changed.
+
+    `dataset` is the data set of the training: its encoders and scalers are what is exported. Raises ExportError
+    before anything is written.
+    """
+    directory = Path(directory)
+    id = id or re.sub(r"[^!-~]+", "-", directory.resolve().name)[:ID_LENGTH_MAX]
+    problems = identity_problems(id, step_ms) + model_problems(model, dataset)
+    if problems:
+        raise ExportError(problems)
+    warn_of_empty_encoders(dataset)
+    with evaluated_on_cpu(model):
+        expected = expected_document(model, dataset, rows)
+        weights = save(state_tensors(model))
+    identity = {"id": id, "step_ms": int(step_ms), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    document = model_document(model, dataset, identity, remarks or {})
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "model.safetensors").write_bytes(weights)
+    write_json(document, directory / "model.json", indent=1)
+    write_json(expected, directory / "expected.json")
+    (directory / "CARD.md").write_text(card(document, expected))
+    return directory
+
+
+def identity_problems(id, step_ms):
+    problems = []
+    if not re.fullmatch(rf"[!-~]{{1,{ID_LENGTH_MAX}}}", id):
+        problems.append(f"id `{id}` must be 1 to {ID_LENGTH_MAX} printable ASCII characters without spaces")
+    if not (STEP_MS_MIN <= step_ms <= DAY_MS and DAY_MS % step_ms == 0):
+        problems.append(f"step_ms {step_ms} must divide a day into whole steps of at least {STEP_MS_MIN} ms")
+    return problems
+
+
+def model_problems(model, dataset):
+    """Everything about a network and its data set that can not be exported."""
+    if not isinstance(model, TemporalFusionTransformer):
+        return [f"the model is a {type(model).__name__}, only TemporalFusionTransformer can be exported"]
+    if not isinstance(dataset, TimeSeriesDataSet):
+        return [f"the data set is a {type(dataset).__name__}, not a TimeSeriesDataSet"]
+    problems = loss_problems(model, dataset) + dataset_problems(dataset)
+    return problems or fit_problems(model, dataset) + weight_problems(model)
+
+
+def loss_problems(model, dataset):
+    names, found = target_names(dataset), losses(model)
+    if len(names) != len(found):
+        return [f"the loss has {len(found)} parts for the {len(names)} targets {names}"]
+    sizes = output_sizes(model, len(names))
+    problems = [loss_problem(name, loss, size) for name, loss, size in zip(names, found, sizes)]
+    return [problem for problem in problems if problem]
+
+
+def loss_problem(target, loss, size):
+    kind = type(loss).__name__
+    if isinstance(loss, QuantileLoss):
+        count = len(loss.quantiles)
+        return None if count == size else f"target `{target}`: {count} quantiles for {size} outputs"
+    if isinstance(loss, DistributionLoss):
+        return f"target `{target}`: its loss {kind} is a distribution; only quantile and point losses can be exported"
+    if type(loss) not in POINT_LOSSES:
+        return f"target `{target}`: its loss {kind} is neither QuantileLoss nor MAE, RMSE, SMAPE, MAPE or MASE"
+    return None if size == 1 else f"target `{target}`: its point loss {kind} has {size} outputs, expected 1"
+
+
+def fit_problems(model, dataset):
+    """Where a network and a data set do not belong together."""
+    hparams, problems = model.hparams, []
+    columns = {"x_reals": list(dataset.reals), "x_categoricals": list(dataset.flat_categoricals)}
+    for name, expected in columns.items():
+        if list(hparams[name]) != expected:
+            problems.append(f"the network's {name} {list(hparams[name])} are not those of the data set, {expected}")
+    if dataset.max_encoder_length > hparams.max_encoder_length:
+        lengths = (dataset.max_encoder_length, hparams.max_encoder_length)
+        problems.append("the data set's max_encoder_length {} exceeds the network's {}".format(*lengths))
+    return problems + transformer_problems(model, dataset)
+
+
+def transformer_problems(model, dataset):
+    transformer = model.output_transformer
+    parts = as_list(getattr(transformer, "normalizers", transformer))
+    reverses = [getattr(part, "transformation", None) for part in parts]
+    expected = [part.transformation for part in dataset.target_normalizers]
+    if reverses == expected:
+        return []
+    return [f"the network's output_transformer reverses {reverses}, the data set's normaliser applies {expected}"]
+
+
+def weight_problems(model):
+    problems = []
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype != torch.float32:
+            problems.append(f"weight `{name}` is {tensor.dtype}, expected torch.float32")
+        elif not torch.isfinite(tensor).all():
+            problems.append(f"weight `{name}` holds values that are not finite")
+    return problems
+
+
+def warn_of_empty_encoders(dataset):
+    if dataset.min_encoder_length == 0:
+        warnings.warn("min_encoder_length is 0: windows without any encoder step will be refused when forecasting")
+
+
+@contextmanager
+def evaluated_on_cpu(model):
+    """The model in inference mode on the CPU for a while."""
+    was_training, device = model.training, model.device
+    model.to("cpu").eval()
+    try:
+        yield
+    finally:
+        model.to(device).train(was_training)
+
+
+def model_document(model, dataset, identity, remarks):
+    architecture = architecture_document(model)
+    return {
+        "format_version": FORMAT_VERSION,
+        **identity,
+        "architecture": {k: v for k, v in architecture.items() if k not in ARCHITECTURE_LEFT_OUT},
+        "encoding": {
+            "kind": "pytorch_forecasting",
+            "target_scale_lookup": "group_code",
+            **dataset_document(dataset),
+        },
+        "training": {**training_remarks(model, dataset), **remarks},
+    }
+
+
+def training_remarks(model, dataset):
+    """What people may want to know of a model's origin."""
+    remarks = {
+        "exported_with": library_versions(),
+        "losses": [type(loss).__name__ for loss in losses(model)],
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "dropout": float(model.hparams.dropout),
+    }
+    names = zip(target_names(dataset), losses(model))
+    points = [name for name, loss in names if not isinstance(loss, QuantileLoss)]
+    if points:
+        remarks["point_targets"] = {"targets": points, "note": "trained with a point loss, exported as the quantile 0.5"}
+    if not math.isfinite(float(model.hparams.get("mask_bias", -1e9))):
+        remarks["mask_bias"] = "was infinite"
+    return remarks
+
+
+def library_versions():
+    import pytorch_forecasting
+    import sklearn
+
+    modules = {"pytorch_forecasting": pytorch_forecasting, "torch": torch, "sklearn": sklearn, "pandas": pd}
+    versions = {name: str(module.__version__) for name, module in modules.items()}
+    return {"python": platform.python_version(), **versions}
+
+
+def expected_document(model, dataset, rows):
+    """Example windows with their inputs and outputs, from raw rows if there are any."""
+    if rows is None:
+        return example_of(model, fixed_lengths(dataset))[0]
+    trimmed = trimmed_rows(dataset, rows)
+    windows = predicted(dataset, trimmed)
+    document, x = example_of(model, windows)
+    index = windows.x_to_index(x)
+    document["rows"] = {name: plain(trimmed[name].to_numpy()) for name in trimmed.columns}
+    document["row_dtypes"] = {name: row_dtype(trimmed[name]) for name in trimmed.columns}
+    document["row_predictions"] = document["outputs"]["prediction"]
+    document["groups"] = index[list(dataset.group_ids)].astype(str).to_numpy().tolist()
+    document["first_prediction_idx"] = plain(x["decoder_time_idx"][:, 0])
+    return document
+
+
+def fixed_lengths(dataset):
+    """The data set without its random shortening of windows."""
+    fixed = copy.copy(dataset)
+    fixed.randomize_length = None
+    return fixed
+
+
+def predicted(dataset, rows):
+    """The data set that forecasts the last steps of every group."""
+    return TimeSeriesDataSet.from_dataset(dataset, rows.copy(), predict=True, stop_randomization=True)
+
+
+def trimmed_rows(dataset, rows):
+    """The rows that the first and the last window need, with as many digits as the document keeps."""
+    missing = [name for name in raw_columns(dataset) if name not in rows.columns]
+    if missing:
+        raise ExportError([f"the rows have no column `{name}`" for name in missing])
+    rows = rows[raw_columns(dataset)]
+    starts = window_starts(dataset, predicted(dataset, rows))
+    chosen = [starts[0]] if len(starts) == 1 else [starts[0], starts[-1]]
+    parts = [window_rows(dataset, rows, group, first) for group, first in chosen]
+    trimmed = pd.concat(parts, ignore_index=True)
+    for name in trimmed.columns:
+        if trimmed[name].dtype.kind == "f":
+            trimmed[name] = np.array([rounded(float(v)) for v in trimmed[name]]).astype(trimmed[name].dtype)
+    return trimmed
+
+
+def window_starts(dataset, windows):
+    """Group and first time index of every window."""
+    index = windows.decoded_index
+    groups = [tuple(row) for row in index[list(dataset.group_ids)].itertuples(index=False)]
+    return list(zip(groups, index["time_idx_first"]))
+
+
+def window_rows(dataset, rows, group, first):
+    """A group's rows from its window's first step on, and as many before it as the lags consume."""
+    for name, value in zip(dataset.group_ids, group):
+        rows = rows[rows[name] == value]
+    rows = rows.sort_values(dataset.time_idx)
+    before = int((rows[dataset.time_idx] < first).sum())
+    return rows.iloc[max(0, before - int(dataset.max_lag)) :]
+
+
+def row_dtype(column):
+    return str(column.dtype) if column.dtype.kind in "fiub" else "string"
+
+
+def example_of(model, dataset):
+    """The document of a data set's first windows, and the batch it was made from."""
+    x, _ = next(iter(dataset.to_dataloader(train=False, batch_size=EXAMPLE_WINDOWS, num_workers=0)))
+    raw, network_output = forward(model, x)
+    outputs = {"prediction": as_list(raw["prediction"]), "network_output": network_output, **weights_of(raw)}
+    document = {
+        "format_version": FORMAT_VERSION,
+        "inputs": {**{name: x[name] for name in INPUT_TENSORS}, "target_scale": as_list(x["target_scale"])},
+        "outputs": outputs,
+    }
+    document = numbers(document)
+    refuse_unusable_outputs(outputs["prediction"])
+    return document, x
+
+
+def weights_of(raw):
+    """Selection and attention weights; attention, `[window][step][head][key]`, only while it is small."""
+    weights = {name: raw[name].squeeze(-2) for name in ("encoder_variables", "decoder_variables")}
+    static = raw["static_variables"]
+    weights["static_variables"] = static.squeeze(1) if static.ndim == 3 else static
+    attention = {name: raw[name] for name in ("encoder_attention", "decoder_attention")}
+    is_small = sum(tensor.numel() for tensor in attention.values()) <= ATTENTION_NUMBERS_MAX
+    return {**weights, **attention} if is_small else weights
+
+
+def refuse_unusable_outputs(predictions):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in predictions):
+        raise ExportError(["the network's predictions for the example windows are not finite"])
+
+
+def rounded(value):
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def numbers(value):
+    """A document with tensors as nested lists of numbers that are no longer than they need to be."""
+    if isinstance(value, dict):
+        return {name: numbers(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [numbers(item) for item in value]
+    if isinstance(value, torch.Tensor):
+        return numbers(value.tolist())
+    return rounded(value) if isinstance(value, float) else value
+
+
+def write_json(document, path, indent=None):
+    separators = None if indent else (",", ":")
+    text = json.dumps(document, indent=indent, separators=separators, allow_nan=False)
+    path.write_text(text + "\n")
+
+
+def card(document, expected):
+    """The text that tells people what a model directory holds."""
+    architecture, encoding = document["architecture"], document["encoding"]
+    quantiles = zip(encoding["targets"], architecture["quantiles"])
+    lines = [
+        f"# {document['id']}",
+        "",
+        "A Temporal Fusion Transformer, trained with pytorch-forecasting and exported by",
+        "`export_pytorch_forecasting.py`.",
+        "",
+        "| | |",
+        "|---|---|",
+        *[f"| {name} | {value} |" for name, value in card_facts(document)],
+        "",
+        "| target | quantiles |",
+        "|---|---|",
+        *[f"| {target} | {', '.join(map(str, levels))} |" for target, levels in quantiles],
+        "",
+        *card_scale_lookup(),
+        *card_examples(expected),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def card_facts(document):
+    architecture, encoding, training = document["architecture"], document["encoding"], document["training"]
+    counts = [len(architecture["static_categoricals"]) + len(architecture["static_reals"])]
+    for side in ("encoder", "decoder"):
+        counts.append(sum(len(architecture[f"time_varying_{kind}_{side}"]) for kind in ("categoricals", "reals")))
+    versions = training["exported_with"]
+    return [
+        ("hidden size, heads, LSTM layers", "{hidden_size}, {attention_head_size}, {lstm_layers}".format(**architecture)),
+        ("parameters", training["parameters"]),
+        ("encoder steps", "{min_encoder_length} to {max_encoder_length}".format(**encoding)),
+        ("decoder steps", encoding["max_prediction_length"]),
+        ("step", f"{document['step_ms']} ms"),
+        ("variables (static, encoder, decoder)", ", ".join(map(str, counts))),
+        ("loss", ", ".join(dict.fromkeys(training["losses"]))),
+        ("exported with", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+
+
+def card_scale_lookup():
+    return [
+        "## Scaling back",
+        "",
+        "The library scales inputs with the constants of a series' group as its visible encoder numbers it, and",
+        "scales outputs back with those found under the number of its internal group encoder, which has no class",
+        "for unknown groups. Where the two number differently, a series is scaled back with another group's constants.",
+        'The network was trained with that, so it is kept: `"target_scale_lookup": "group_code"` in `model.json`.',
+        "",
+    ]
+
+
+def card_examples(expected):
+    windows = len(expected["inputs"]["encoder_lengths"])
+    source = "from raw rows, which it holds" if "rows" in expected else "of encoded inputs"
+    return [
+        "## Example",
+        "",
+        f"`expected.json` holds {windows} example window(s) {source}, and what the library computes for them in",
+        "single precision.",
+    ]
+
+
+# Reading what others saved.
+
+
+def load_trusted(path):
+    """What `torch.save` or pickle wrote."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        with open(path, "rb") as file:
+            return pickle.load(file)
+
+
+def load_checkpoint(path):
+    """The model of a Lightning checkpoint; its classes and data-set parameters are pickled in it."""
+    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        return TemporalFusionTransformer.load_from_checkpoint(path, map_location="cpu")
+    finally:
+        del os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"]
+
+
+def load_dataset(path):
+    """A data set, or one that stands in for it where only its parameters were saved."""
+    saved = load_trusted(path)
+    return dataset_of_parameters(saved) if isinstance(saved, dict) else saved
+
+
+def dataset_of_parameters(parameters):
+    """A data set over a made-up frame, with the encoders and scalers of `get_parameters()`."""
+    frame = DummyFrame(parameters).rows()
+    return TimeSeriesDataSet.from_parameters(copy.deepcopy(parameters), frame, stop_randomization=True, min_prediction_idx=0)
+
+
+class DummyFrame:
+    """A frame that a data set's parameters accept: known labels, plausible numbers, two groups at most."""
+
+    GROUPS = 2
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.encoders = parameters["categorical_encoders"] or {}
+        self.scalers = parameters["scalers"] or {}
+        self.targets = as_list(parameters["target"])
+        self.grouped = parameters.get("variable_groups") or {}
+
+    def rows(self):
+        lags = [lag for lags in (self.parameters.get("lags") or {}).values() for lag in lags]
+        lengths = (self.parameters["max_encoder_length"], self.parameters["max_prediction_length"])
+        steps = sum(lengths) + max(lags, default=0)
+        groups = min(self.GROUPS, min(len(self.labels(name)) for name in self.parameters["group_ids"]))
+        return pd.concat([self.group(number, steps) for number in range(groups)], ignore_index=True)
+
+    def group(self, number, steps):
+        columns = {name: self.real(name, steps, number) for name in self.listed("reals")}
+        columns.update({name: self.real(name, steps, number) for name in self.targets})
+        columns.update({name: self.categorical(name, steps, number) for name in self.flat_categoricals()})
+        static = self.parameters["static_categoricals"] or []
+        static = [part for name in static for part in self.grouped.get(name, [name])]
+        for name in dict.fromkeys([*static, *self.group_columns(), *self.parameters["group_ids"]]):
+            columns[name] = self.labels(name)[number % len(self.labels(name))]
+        if self.parameters.get("weight"):
+            columns[self.parameters["weight"]] = 1.0
+        columns[self.parameters["time_idx"]] = np.arange(steps)
+        return pd.DataFrame(columns)
+
+    def listed(self, kind):
+        sides = ("static", "time_varying_known", "time_varying_unknown")
+        names = [name for side in sides for name in self.parameters[f"{side}_{kind}"] or []]
+        return [name for name in names if name not in self.made()]
+
+    def flat_categoricals(self):
+        return [part for name in self.listed("categoricals") for part in self.grouped.get(name, [name])]
+
+    def group_columns(self):
+        """Columns by which scalers group, whether or not they are variables."""
+        found = [*self.scalers.values(), self.parameters["target_normalizer"]]
+        return [name for part in found for name in getattr(part, "groups", None) or [] if isinstance(name, str)]
+
+    def made(self):
+        lags = (self.parameters.get("lags") or {}).items()
+        made = {"relative_time_idx", "encoder_length"} | {f"{name}_lagged_by_{lag}" for name, all in lags for lag in all}
+        return made | {f"{name}_{part}" for name in self.targets for part in ("center", "scale")}
+
+    def labels(self, name):
+        """The classes of a column, without the one for unknown labels."""
+        of_group = {part: group for group, parts in self.grouped.items() for part in parts}
+        encoder = self.encoders.get(f"__group_id__{name}") or self.encoders.get(of_group.get(name, name))
+        if encoder is None:
+            return ["unknown"]
+        known = [label for label, code in encoder.classes_.items() if not (encoder.add_nan and code == 0)]
+        return known or ["unknown"]
+
+    def categorical(self, name, steps, number):
+        labels = self.labels(name)
+        return [labels[(step + number) % len(labels)] for step in range(steps)]
+
+    def real(self, name, steps, number):
+        """A wave around the mean of the training, or between 0 and 1, which every transformation takes."""
+        wave = np.sin(np.arange(steps) * 0.37 + number + len(name))
+        scaler = self.scalers.get(name)
+        if isinstance(scaler, StandardScaler) and scaler.with_mean and scaler.with_std:
+            return scaler.mean_[0] + scaler.scale_[0] * wave
+        return 0.5 + 0.25 * wave
+
+
+def load_system_folder(folder):
+    """Model, data set and remarks from a folder that keeps weights and data-set parameters apart."""
+    folder = Path(folder)
+    config = read_json(folder / "config.json")
+    parameters = load_trusted(folder / "dataset_parameters.pkl")
+    weights = load_file(folder / "model.safetensors")
+    dataset = dataset_of_parameters(parameters)
+    model = model_of_weights(weights, dataset, config)
+    mapping = folder / "server_mapping.json"
+    return model, dataset, {"server_mapping": read_json(mapping)} if mapping.exists() else {}
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def model_of_weights(weights, dataset, config):
+    """The network that fits the shapes of its weights."""
+    model = TemporalFusionTransformer.from_dataset(dataset, **network_arguments(weights, dataset, config))
+    complete = with_aliases(weights, model.state_dict())
+    try:
+        model.load_state_dict(complete, strict=True)
+    except RuntimeError as error:
+        raise ExportError([f"the weights do not fit the data set: {line.strip()}" for line in str(error).splitlines()])
+    return model.eval()
+
+
+def network_arguments(weights, dataset, config):
+    """Sizes read from shapes; what shapes do not show comes from `config.json` or is the library's default."""
+    sizes = {name.split(".")[1]: int(w.shape[0]) for name, w in weights.items() if re.fullmatch(r"prescalers\.[^.]+\.weight", name)}
+    common = Counter(sizes.values()).most_common(1)[0][0] if sizes else 8
+    arguments = {
+        "hidden_size": hidden_size(weights, config),
+        "attention_head_size": count(weights, r"multihead_attn\.q_layers\.\d+\.weight"),
+        "lstm_layers": count(weights, r"lstm_encoder\.weight_ih_l\d+"),
+        "hidden_continuous_size": common,
+        "hidden_continuous_sizes": {name: size for name, size in sizes.items() if size != common},
+        "embedding_sizes": embedding_shapes(weights),
+        "share_single_variable_networks": count(weights, r"shared_single_variable_grns\..*") > 0,
+        "loss": quantile_loss(weights, dataset, config),
+    }
+    optional = ("mask_bias", "causal_attention", "dropout")
+    return {**arguments, **{name: config[name] for name in optional if name in config}}
+
+
+def hidden_size(weights, config):
+    found = weights.get("pos_wise_ff.fc1.weight")
+    if found is None:
+        raise ExportError(["the weights have no tensor `pos_wise_ff.fc1.weight`: they are not those of a TemporalFusionTransformer"])
+    size = int(found.shape[0])
+    if int(config.get("hidden_size", size)) != size:
+        raise ExportError([f"config.json says hidden_size {config['hidden_size']}, the weights have {size}"])
+    return size
+
+
+def count(weights, pattern):
+    return sum(re.fullmatch(pattern, name) is not None for name in weights)
+
+
+def embedding_shapes(weights):
+    prefix = "input_embeddings.embeddings."
+    return {name[len(prefix) :].split(".")[0]: tuple(map(int, w.shape)) for name, w in weights.items() if name.startswith(prefix)}
+
+
+def quantile_loss(weights, dataset, config):
+    """The loss that has as many quantiles as each output has columns."""
+    single = [int(weights["output_layer.weight"].shape[0])] if "output_layer.weight" in weights else []
+    layers = count(weights, r"output_layer\.\d+\.weight")
+    sizes = single or [int(weights[f"output_layer.{layer}.weight"].shape[0]) for layer in range(layers)]
+    levels = config.get("quantiles", QUANTILES_DEFAULT)
+    nested = levels if levels and isinstance(levels[0], list) else [levels] * len(sizes)
+    if [len(level) for level in nested] != sizes:
+        raise ExportError([f"the outputs have {sizes} columns, name their quantiles as `quantiles` in config.json"])
+    parts = [QuantileLoss(level) for level in nested]
+    return MultiLoss(parts) if dataset.multi_target else parts[0]
+
+
+def with_aliases(weights, state):
+    """The weights with every name of a tensor that the network uses under several."""
+    named = {state[name].data_ptr(): tensor for name, tensor in weights.items() if name in state}
+    missing = {name: named[tensor.data_ptr()] for name, tensor in state.items() if name not in weights and tensor.data_ptr() in named}
+    return {**weights, **missing}
+
+
+def arguments_of(command_line):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, help="Lightning checkpoint of a TemporalFusionTransformer")
+    parser.add_argument("--dataset", type=Path, help="TimeSeriesDataSet of the training, or its get_parameters()")
+    parser.add_argument("--rows", type=Path, help="Parquet file of raw rows for the example windows")
+    parser.add_argument("--system-folder", type=Path, help="folder with model.safetensors, dataset_parameters.pkl, config.json")
+    parser.add_argument("--out", type=Path, required=True, help="model directory to write")
+    parser.add_argument("--id", help="name of the model in replies and logs; the name of the directory by default")
+    parser.add_argument("--step-ms", type=int, default=STEP_MS_DEFAULT, help="length of a step in ms (default: %(default)s)")
+    arguments = parser.parse_args(command_line)
+    is_checkpoint = bool(arguments.checkpoint and arguments.dataset)
+    if is_checkpoint == bool(arguments.system_folder):
+        parser.error("give either --checkpoint and --dataset, or --system-folder")
+    return arguments
+
+
+def main(command_line=None):
+    arguments = arguments_of(command_line)
+    torch.set_num_threads(1)
+    remarks = {}
+    try:
+        if arguments.system_folder:
+            model, dataset, remarks = load_system_folder(arguments.system_folder)
+        else:
+            model, dataset = load_checkpoint(arguments.checkpoint), load_dataset(arguments.dataset)
+        rows = pd.read_parquet(arguments.rows) if arguments.rows else None
+        identity = {"id": arguments.id, "step_ms": arguments.step_ms}
+        export(model, dataset, arguments.out, rows=rows, remarks=remarks, **identity)
+    except (ExportError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
