@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::architecture::Architecture;
 use crate::model::batch::{NetworkOutput, TensorBatch};
 use crate::model::calibration::Calibration;
+use crate::quantile::QuantileLevels;
 use crate::schema::MetricKind;
 use crate::time::{StepLength, Timestamp};
 
@@ -147,7 +148,9 @@ impl UnivariateEncoding {
         }
         check_variables("x_reals", &architecture.x_reals, &REALS)?;
         check_variables("x_categoricals", &architecture.x_categoricals, &["kind"])?;
-        let (classes, _) = architecture.embedding("kind");
+        QuantileLevels::new(&architecture.quantiles[0])
+            .map_err(|error| Error::new(ErrorKind::InvalidModel, error))?;
+        let classes = architecture.column_classes().get("kind").copied().unwrap_or(0);
         if classes < 3 {
             let value = classes as f64;
             return Err(UnivariateError::OutOfRange { field: "kind", value, min: 3.0, max: f64::MAX }.into());

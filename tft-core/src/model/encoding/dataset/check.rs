@@ -60,8 +60,9 @@ impl DatasetEncoding {
     }
 
     fn validate_encoders(&self, architecture: &Architecture) -> Result<(), Error> {
+        let classes_of = architecture.column_classes();
         for name in &self.flat_categoricals {
-            let (classes, _) = architecture.embedding(name);
+            let classes = classes_of.get(name.as_str()).copied().unwrap_or(usize::MAX);
             let problem = match self.categorical_encoders.get(name) {
                 None => format!("has no entry for `{name}`"),
                 Some(encoder) if encoder.class_count() > classes => {
