@@ -6,6 +6,7 @@
 use ndarray::{Array2, Array3, Array4};
 
 use super::architecture::Architecture;
+use super::problems::Problems;
 use crate::error::{Error, ErrorKind};
 
 /// A batch of encoded windows.
@@ -50,16 +51,12 @@ pub struct NetworkOutput {
     pub decoder_weights: Array3<f32>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum BatchError {
-    #[error("batch.{field} has shape {found:?}, expected {expected:?}")]
-    Shape { field: &'static str, found: Vec<usize>, expected: Vec<usize> },
-    #[error("batch.{field} of window {window} is {value}, allowed are 1 to {max}")]
-    Length { field: &'static str, window: usize, value: usize, max: usize },
-    #[error("batch.{field} holds {value} for `{variable}` in window {window}, step {step}")]
-    NotFinite { field: &'static str, variable: String, window: usize, step: usize, value: f32 },
-    #[error("batch.{field} holds class {code} of `{variable}` in window {window}, it has {classes} classes")]
-    Class { field: &'static str, variable: String, window: usize, code: u32, classes: usize },
+/// The steps of one side of a batch.
+struct Side<'a> {
+    name: &'static str,
+    reals: &'a Array3<f32>,
+    categoricals: &'a Array3<u32>,
+    lengths: &'a [usize],
 }
 
 impl TensorBatch {
@@ -81,92 +78,89 @@ impl TensorBatch {
     /// Checks every shape, length, class code and value against an architecture.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] naming the first field, window and value at fault.
+    /// [`ErrorKind::InvalidInput`] naming every field, window, step, variable and value at fault; the values
+    /// are only looked at where the shapes and lengths are right.
     pub fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
-        self.validate_shapes(architecture)?;
-        let (longest_encoder, longest_decoder) = (self.encoder_steps(), self.decoder_steps());
-        validate_lengths("encoder_lengths", &self.encoder_lengths, longest_encoder)?;
-        validate_lengths("decoder_lengths", &self.decoder_lengths, longest_decoder)?;
-        let (encoder, decoder) = (&self.encoder_reals, &self.decoder_reals);
-        validate_reals("encoder_reals", encoder, &self.encoder_lengths, architecture)?;
-        validate_reals("decoder_reals", decoder, &self.decoder_lengths, architecture)?;
-        validate_codes("encoder_categoricals", &self.encoder_categoricals, architecture)?;
-        validate_codes("decoder_categoricals", &self.decoder_categoricals, architecture)
+        let mut problems = Problems::default();
+        self.sides().iter().for_each(|side| side.check_shapes(self.windows(), architecture, &mut problems));
+        if problems.is_empty() {
+            self.sides().iter().for_each(|side| side.check_lengths(&mut problems));
+        }
+        if problems.is_empty() {
+            self.sides().iter().for_each(|side| side.check_values(architecture, &mut problems));
+        }
+        problems.into_result(ErrorKind::InvalidInput, "the batch does not fit the network")
     }
 
-    fn validate_shapes(&self, architecture: &Architecture) -> Result<(), Error> {
-        let (windows, encoder_steps) = (self.windows(), self.encoder_steps());
-        let decoder_steps = self.decoder_steps();
+    fn sides(&self) -> [Side<'_>; 2] {
+        [
+            Side {
+                name: "encoder",
+                reals: &self.encoder_reals,
+                categoricals: &self.encoder_categoricals,
+                lengths: &self.encoder_lengths,
+            },
+            Side {
+                name: "decoder",
+                reals: &self.decoder_reals,
+                categoricals: &self.decoder_categoricals,
+                lengths: &self.decoder_lengths,
+            },
+        ]
+    }
+}
+
+impl Side<'_> {
+    fn check_shapes(&self, windows: usize, architecture: &Architecture, problems: &mut Problems) {
+        let steps = self.reals.dim().1;
         let (reals, categoricals) = (architecture.x_reals.len(), architecture.x_categoricals.len());
-        let shapes: [(&'static str, &[usize], [usize; 3]); 4] = [
-            ("encoder_reals", self.encoder_reals.shape(), [windows, encoder_steps, reals]),
-            ("decoder_reals", self.decoder_reals.shape(), [windows, decoder_steps, reals]),
-            (
-                "encoder_categoricals",
-                self.encoder_categoricals.shape(),
-                [windows, encoder_steps, categoricals],
-            ),
-            (
-                "decoder_categoricals",
-                self.decoder_categoricals.shape(),
-                [windows, decoder_steps, categoricals],
-            ),
+        let shapes: [(&str, &[usize], &[usize]); 3] = [
+            ("reals", self.reals.shape(), &[windows, steps, reals]),
+            ("categoricals", self.categoricals.shape(), &[windows, steps, categoricals]),
+            ("lengths", &[self.lengths.len()], &[windows]),
         ];
-        for (field, found, expected) in shapes {
-            check_shape(field, found, &expected)?;
-        }
-        check_shape("encoder_lengths", &[self.encoder_lengths.len()], &[windows])?;
-        check_shape("decoder_lengths", &[self.decoder_lengths.len()], &[windows])
-    }
-}
-
-impl From<BatchError> for Error {
-    fn from(error: BatchError) -> Self {
-        Self::new(ErrorKind::InvalidInput, error)
-    }
-}
-
-fn check_shape(field: &'static str, found: &[usize], expected: &[usize]) -> Result<(), Error> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(BatchError::Shape { field, found: found.to_vec(), expected: expected.to_vec() }.into())
-}
-
-fn validate_lengths(field: &'static str, lengths: &[usize], max: usize) -> Result<(), Error> {
-    match lengths.iter().position(|length| !(1..=max).contains(length)) {
-        Some(window) => Err(BatchError::Length { field, window, value: lengths[window], max }.into()),
-        None => Ok(()),
-    }
-}
-
-fn validate_reals(
-    field: &'static str,
-    reals: &Array3<f32>,
-    lengths: &[usize],
-    architecture: &Architecture,
-) -> Result<(), Error> {
-    for ((window, step, column), &value) in reals.indexed_iter() {
-        if step < lengths[window] && !value.is_finite() {
-            let variable = architecture.x_reals[column].clone();
-            return Err(BatchError::NotFinite { field, variable, window, step, value }.into());
+        for (part, found, expected) in shapes.into_iter().filter(|(_, found, expected)| found != expected) {
+            let name = self.name;
+            problems.push(format_args!("batch.{name}_{part} has shape {found:?}, expected {expected:?}"));
         }
     }
-    Ok(())
-}
 
-fn validate_codes(
-    field: &'static str,
-    codes: &Array3<u32>,
-    architecture: &Architecture,
-) -> Result<(), Error> {
-    for ((window, _, column), &code) in codes.indexed_iter() {
-        let variable = &architecture.x_categoricals[column];
-        let (classes, _) = architecture.embedding(variable);
-        if code as usize >= classes {
-            let variable = variable.clone();
-            return Err(BatchError::Class { field, variable, window, code, classes }.into());
+    fn check_lengths(&self, problems: &mut Problems) {
+        let (name, max) = (self.name, self.reals.dim().1);
+        for (window, &length) in self.lengths.iter().enumerate() {
+            let field = format_args!("batch.{name}_lengths of window {window}");
+            match length {
+                0 => problems.push(format_args!("{field} is 0, the network needs at least one {name} step")),
+                length if length > max => {
+                    problems.push(format_args!("{field} is {length}, the batch has {max} steps"));
+                }
+                _ => {}
+            }
         }
     }
-    Ok(())
+
+    fn check_values(&self, architecture: &Architecture, problems: &mut Problems) {
+        let name = self.name;
+        for ((window, step, column), value) in self.reals.indexed_iter() {
+            if !value.is_finite() && step < self.lengths[window] {
+                let variable = &architecture.x_reals[column];
+                problems.push(format_args!(
+                    "batch.{name}_reals holds {value} for `{variable}` in window {window}, step {step}"
+                ));
+            }
+        }
+        let classes_of = architecture.column_classes();
+        let columns = architecture.x_categoricals.iter();
+        let classes: Vec<Option<&usize>> = columns.map(|column| classes_of.get(column.as_str())).collect();
+        for ((window, step, column), &code) in self.categoricals.indexed_iter() {
+            let Some(&classes) = classes[column] else { continue };
+            if code as usize >= classes && step < self.lengths[window] {
+                let variable = &architecture.x_categoricals[column];
+                problems.push(format_args!(
+                    "batch.{name}_categoricals holds class {code} of `{variable}` in window {window}, step \
+                     {step}, it has {classes} classes"
+                ));
+            }
+        }
+    }
 }

@@ -6,7 +6,11 @@ use crate::error::{Error, ErrorKind};
 
 /// Problems in the order in which they were found; an error if there is any.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<String>);
+pub(crate) struct Problems {
+    shown: Vec<String>,
+    /// How many were found beyond those shown.
+    more: usize,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {problems}")]
@@ -16,17 +20,21 @@ struct Found {
 }
 
 impl Problems {
-    /// Most problems that a message names; the rest are counted.
+    /// Most problems that are kept and named; the rest are counted.
     const SHOWN_MAX: usize = 50;
 
     /// Adds a problem: a clause that names the field or row and the value.
     pub(crate) fn push(&mut self, problem: impl fmt::Display) {
-        self.0.push(problem.to_string());
+        if self.shown.len() < Self::SHOWN_MAX {
+            self.shown.push(problem.to_string());
+        } else {
+            self.more += 1;
+        }
     }
 
     /// Returns whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shown.is_empty()
     }
 
     /// Turns the problems into an error whose message starts with `what`.
@@ -43,9 +51,8 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = &self.0[..self.0.len().min(Self::SHOWN_MAX)];
-        f.write_str(&shown.join("; "))?;
-        match self.0.len() - shown.len() {
+        f.write_str(&self.shown.join("; "))?;
+        match self.more {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }

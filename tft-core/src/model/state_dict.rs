@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use super::architecture::{Architecture, SelectionVariables};
 
-/// The tensors of a state dict: those that must be there, and the aliases that may be.
+/// The tensors of a state dict, each under its own name, an alias or both.
 #[derive(Debug, Default)]
 pub(crate) struct StateDict {
     /// Name to shape of each required tensor.
     pub(crate) required: BTreeMap<String, Vec<usize>>,
-    /// Name of each optional duplicate to the name of the tensor that it repeats.
+    /// Other name of a tensor to its own name.
     pub(crate) aliases: BTreeMap<String, String>,
 }
 
@@ -31,11 +31,10 @@ impl StateDict {
     }
 
     fn inputs(&mut self, architecture: &Architecture) {
-        for name in &architecture.x_categoricals {
-            let (classes, width) = architecture.embedding(name);
+        for (name, &(classes, width)) in &architecture.embedding_sizes {
             self.add(format!("input_embeddings.embeddings.{name}.weight"), &[classes, width]);
         }
-        for name in &architecture.x_reals {
+        for name in architecture.used_reals() {
             self.linear(&format!("prescalers.{name}"), 1, architecture.continuous_size(name));
         }
     }
@@ -44,17 +43,13 @@ impl StateDict {
         let (network, hidden, count) = (variables.network, architecture.hidden_size, variables.count());
         let mut total_width = 0;
         for name in &variables.categoricals {
-            self.resample_norm(&format!("{network}.single_variable_grns.{name}"), hidden);
-            total_width += architecture.embedding(name).1;
+            let width = architecture.embedding(name).1;
+            self.categorical(variables, name, [width, width.min(hidden), hidden]);
+            total_width += width;
         }
         for name in &variables.reals {
             let width = architecture.continuous_size(name);
-            let sizes = [width, width.min(hidden), hidden];
-            self.gated_residual(&format!("{network}.single_variable_grns.{name}"), sizes, None);
-            for part in ["weight", "bias"] {
-                let alias = format!("{network}.prescalers.{name}.{part}");
-                self.aliases.insert(alias, format!("prescalers.{name}.{part}"));
-            }
+            self.real(variables, name, [width, width.min(hidden), hidden]);
             total_width += width;
         }
         if count > 1 {
@@ -62,6 +57,36 @@ impl StateDict {
             let context = variables.has_context.then_some(hidden);
             self.gated_residual(&format!("{network}.flattened_grn"), sizes, context);
         }
+    }
+
+    fn categorical(&mut self, variables: &SelectionVariables, name: &str, sizes: [usize; 3]) {
+        if variables.shares_single_networks {
+            self.single_network(variables, name, sizes);
+        } else {
+            self.resample_norm(&variables.single_network(name), sizes[2]);
+        }
+    }
+
+    fn real(&mut self, variables: &SelectionVariables, name: &str, sizes: [usize; 3]) {
+        self.single_network(variables, name, sizes);
+        for part in ["weight", "bias"] {
+            let alias = format!("{}.prescalers.{name}.{part}", variables.network);
+            self.aliases.insert(alias, format!("prescalers.{name}.{part}"));
+        }
+    }
+
+    /// One variable's gated residual network; if it is shared, its tensors may also lie below this selection
+    /// network.
+    fn single_network(&mut self, variables: &SelectionVariables, name: &str, sizes: [usize; 3]) {
+        let shared = variables.single_network(name);
+        let mut network = Self::default();
+        network.gated_residual(&shared, sizes, None);
+        if variables.shares_single_networks {
+            let own = variables.own_single_network(name);
+            let alias = |tensor: &String| (tensor.replacen(&shared, &own, 1), tensor.clone());
+            self.aliases.extend(network.required.keys().map(alias));
+        }
+        self.required.append(&mut network.required);
     }
 
     fn static_contexts(&mut self, hidden: usize) {

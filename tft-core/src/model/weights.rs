@@ -1,9 +1,9 @@
 //! Weight files: safetensors read into checked tensors of single precision.
 //!
-//! Owns the check that a file holds exactly the tensors of an [`Architecture`], with the right shapes and
-//! finite values. All problems of a file are reported at once.
+//! Owns the check that a file holds exactly the tensors of an [`Architecture`], under their own names or
+//! aliases, with the right shapes and finite values. All problems of a file are reported at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -12,6 +12,7 @@ use super::architecture::Architecture;
 use super::problems::Problems;
 use super::state_dict::StateDict;
 use crate::error::{Error, ErrorKind};
+use crate::time::abbreviate;
 
 /// The checked tensors of a network.
 pub(crate) struct Weights {
@@ -19,7 +20,7 @@ pub(crate) struct Weights {
 }
 
 /// One tensor: row-major values and their shape.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct WeightTensor {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Vec<f32>,
@@ -41,16 +42,16 @@ impl Weights {
             .map_err(|error| WeightsError::Unreadable { file: file.to_owned(), reason: error.to_string() })?;
         let expected = StateDict::of(architecture);
         let mut problems = Problems::default();
-        let mut tensors = HashMap::new();
+        let mut tensors = BTreeMap::new();
         let mut views = parsed.tensors();
         views.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, view) in views {
-            if let Some(tensor) = problems.check(&name, &view, &expected) {
+            if let Some(tensor) = checked_tensor(&mut problems, &name, &view, &expected) {
                 tensors.insert(name, tensor);
             }
         }
-        problems.check_missing(&tensors, &parsed, &expected);
-        problems.check_aliases(&mut tensors, &expected);
+        check_missing(&mut problems, &parsed, &expected);
+        let tensors = without_aliases(&mut problems, tensors, &expected);
         let what = format!("weights `{file}` do not fit the architecture");
         problems.into_result(ErrorKind::InvalidModel, what)?;
         Ok(Self { tensors })
@@ -86,57 +87,79 @@ impl fmt::Debug for Weights {
     }
 }
 
-impl Problems {
-    /// Checks one tensor of the file; returns it if it is usable.
-    fn check(&mut self, name: &str, view: &TensorView<'_>, expected: &StateDict) -> Option<WeightTensor> {
-        let required_name = expected.aliases.get(name).map_or(name, String::as_str);
-        let Some(shape) = expected.required.get(required_name) else {
-            self.push(format!("unexpected tensor `{}`", crate::time::abbreviate(name)));
-            return None;
-        };
-        if view.shape() != shape {
-            self.push(format!("tensor `{name}` has shape {:?}, expected {shape:?}", view.shape()));
-            return None;
-        }
-        let Some(values) = to_single_precision(view) else {
-            self.push(format!("tensor `{name}` has type {:?}, which is not supported", view.dtype()));
-            return None;
-        };
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            self.push(format!("tensor `{name}` holds {} at index {index}", values[index]));
-            return None;
-        }
-        Some(WeightTensor { shape: shape.clone(), values })
-    }
-
-    fn check_missing(
-        &mut self,
-        tensors: &HashMap<String, WeightTensor>,
-        file: &SafeTensors<'_>,
-        expected: &StateDict,
-    ) {
-        for (name, shape) in &expected.required {
-            if !tensors.contains_key(name) && file.tensor(name).is_err() {
-                self.push(format!("missing tensor `{name}` of shape {shape:?}"));
-            }
-        }
-    }
-
-    /// Removes the aliases, which must repeat the tensor that they stand for.
-    fn check_aliases(&mut self, tensors: &mut HashMap<String, WeightTensor>, expected: &StateDict) {
-        for (alias, name) in &expected.aliases {
-            let Some(duplicate) = tensors.remove(alias) else { continue };
-            if tensors.get(name).is_some_and(|tensor| *tensor != duplicate) {
-                self.push(format!("tensor `{alias}` differs from `{name}`, which it must repeat"));
-            }
-        }
-    }
-}
-
 impl From<WeightsError> for Error {
     fn from(error: WeightsError) -> Self {
         Self::new(ErrorKind::InvalidModel, error)
     }
+}
+
+/// Checks one tensor of the file; returns it if it is usable.
+fn checked_tensor(
+    problems: &mut Problems,
+    name: &str,
+    view: &TensorView<'_>,
+    expected: &StateDict,
+) -> Option<WeightTensor> {
+    let Some(shape) = expected.required.get(own_name(name, expected)) else {
+        problems.push(format_args!("unexpected tensor `{}`", abbreviate(name)));
+        return None;
+    };
+    if view.shape() != shape {
+        let found = abbreviate(&format!("{:?}", view.shape()));
+        problems.push(format_args!("tensor `{name}` has shape {found}, expected {shape:?}"));
+        return None;
+    }
+    let Some(values) = to_single_precision(view) else {
+        problems.push(format_args!("tensor `{name}` has type {:?}, which is not supported", view.dtype()));
+        return None;
+    };
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        problems.push(format_args!("tensor `{name}` holds {} at index {index}", values[index]));
+        return None;
+    }
+    Some(WeightTensor { shape: shape.clone(), values })
+}
+
+/// A tensor may be there under any of its names: a writer that stores each tensor once keeps any of them.
+fn check_missing(problems: &mut Problems, file: &SafeTensors<'_>, expected: &StateDict) {
+    let present: HashSet<&str> = file.iter().map(|(name, _)| own_name(name, expected)).collect();
+    for (name, shape) in &expected.required {
+        if !present.contains(name.as_str()) {
+            problems.push(format_args!("missing tensor `{name}` of shape {shape:?}"));
+        }
+    }
+}
+
+/// Keeps each tensor under its own name; all its copies must agree bit for bit.
+fn without_aliases(
+    problems: &mut Problems,
+    mut tensors: BTreeMap<String, WeightTensor>,
+    expected: &StateDict,
+) -> HashMap<String, WeightTensor> {
+    let mut sources: HashMap<&str, &str> = HashMap::new();
+    for (alias, name) in &expected.aliases {
+        let Some(copy) = tensors.remove(alias) else { continue };
+        match tensors.get(name) {
+            None => {
+                tensors.insert(name.clone(), copy);
+                sources.insert(name, alias);
+            }
+            Some(tensor) if is_same(tensor, &copy) => {}
+            Some(_) => {
+                let first = sources.get(name.as_str()).copied().unwrap_or(name);
+                problems.push(format_args!("tensor `{alias}` differs from `{first}`, which it must repeat"));
+            }
+        }
+    }
+    tensors.into_iter().collect()
+}
+
+fn own_name<'a>(name: &'a str, expected: &'a StateDict) -> &'a str {
+    expected.aliases.get(name).map_or(name, String::as_str)
+}
+
+fn is_same(one: &WeightTensor, other: &WeightTensor) -> bool {
+    one.values.iter().map(|value| value.to_bits()).eq(other.values.iter().map(|value| value.to_bits()))
 }
 
 fn to_single_precision(view: &TensorView<'_>) -> Option<Vec<f32>> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
 #[cfg(all(feature = "burn", feature = "parquet"))]

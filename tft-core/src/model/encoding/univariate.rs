@@ -18,6 +18,7 @@ use crate::model::architecture::Architecture;
 use crate::model::batch::{NetworkOutput, TensorBatch};
 use crate::model::calibration::Calibration;
 use crate::model::problems::Problems;
+use crate::quantile::QuantileLevels;
 use crate::schema::MetricKind;
 use crate::time::{StepLength, Timestamp};
 
@@ -149,7 +150,11 @@ impl UnivariateEncoding {
         }
         check_variables("x_reals", &architecture.x_reals, &REALS, problems);
         check_variables("x_categoricals", &architecture.x_categoricals, &["kind"], problems);
-        if let Some(classes) = architecture.class_count("kind").filter(|&classes| classes < 3) {
+        if let Err(error) = QuantileLevels::new(&architecture.quantiles[0]) {
+            problems.push(error);
+        }
+        let classes_of = architecture.column_classes();
+        if let Some(&classes) = classes_of.get("kind").filter(|&&classes| classes < 3) {
             let value = classes as f64;
             problems.push(UnivariateError::OutOfRange { field: "kind", value, min: 3.0, max: f64::MAX });
         }

@@ -1,27 +1,10 @@
-//! Variable selection networks (Lim et al. 2021, §4.2, eq. 6–8) and the inputs that they share.
+//! Variable selection networks (Lim et al. 2021, §4.2, eq. 6–8).
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Int, Tensor, activation};
 
 use super::gated_residual::{StackedGatedResidual, StackedResampleNorm};
-
-/// The embeddings and prescalers that all selection networks share.
-#[derive(Module, Debug)]
-pub(super) struct SharedInputs {
-    /// By column of the categorical inputs: `[classes, width]`.
-    pub(super) embeddings: Vec<Param<Tensor<2>>>,
-    /// The reals by the width to which they expand.
-    pub(super) prescalers: Vec<Prescalers>,
-}
-
-/// `Linear(1 → width)` for each of R reals.
-#[derive(Module, Debug)]
-pub(super) struct Prescalers {
-    /// `[R, 1, width]`
-    pub(super) weight: Param<Tensor<3>>,
-    /// `[R, 1, width]`
-    pub(super) bias: Param<Tensor<3>>,
-}
+use super::inputs::{Rows, SharedInputs};
 
 /// Weighs the variables of one kind of step and mixes their networks' outputs.
 #[derive(Module, Debug)]
@@ -40,9 +23,20 @@ pub(super) struct VariableSelection {
 /// One categorical of a selection network.
 #[derive(Module, Debug)]
 pub(super) struct CategoricalVariable {
-    pub(super) resample: StackedResampleNorm,
+    pub(super) network: CategoricalNetwork,
+    /// The position in [`SharedInputs::embeddings`].
     #[module(skip)]
-    pub(super) column: usize,
+    pub(super) embedding: usize,
+}
+
+/// What brings an embedding to the hidden width.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per variable, made once")]
+pub(super) enum CategoricalNetwork {
+    /// A network of this selection alone.
+    Resample(StackedResampleNorm),
+    /// A network that the encoder and the decoder share.
+    GatedResidual(StackedGatedResidual),
 }
 
 /// Those reals of a selection network that expand to one width.
@@ -57,45 +51,49 @@ pub(super) struct RealVariables {
     pub(super) prescaler: (usize, Vec<i32>),
 }
 
-/// One variable's or group's part of a selection network: what the weights see, and what is mixed.
-struct Transformed {
+/// What a selection network makes of its variables.
+pub(super) struct Selected {
+    /// The weighted sum of the variables, `[rows, H]`.
+    pub(super) mixture: Tensor<2>,
+    /// `[rows, variables]`; none without variables.
+    pub(super) weights: Option<Tensor<2>>,
+}
+
+/// Some variables' part of a selection network: what the weights see, and what is mixed.
+pub(super) struct Transformed {
     /// `[rows, stack·width]`
-    flat: Tensor<2>,
+    pub(super) flat: Tensor<2>,
     /// `[stack, rows, H]`
-    outputs: Tensor<3>,
+    pub(super) outputs: Tensor<3>,
 }
 
 impl VariableSelection {
-    /// Mixes the variables of every row.
-    ///
-    /// # Shapes
-    /// `reals` `[rows, reals]`, `categoricals` `[rows, categoricals]`, `context` `[windows, H]` where rows
-    /// are whole windows; the mixture `[rows, H]` and the weights `[rows, variables]`, none without
-    /// variables.
-    pub(super) fn forward(
-        &self,
-        shared: &SharedInputs,
-        reals: &Tensor<2>,
-        categoricals: &Tensor<2, Int>,
-        context: Option<Tensor<2>>,
-    ) -> (Tensor<2>, Option<Tensor<2>>) {
-        let rows = reals.dims()[0].max(categoricals.dims()[0]);
-        let mut parts: Vec<Transformed> =
-            self.categoricals.iter().map(|variable| variable.transform(shared, categoricals)).collect();
-        parts.extend(self.reals.iter().map(|variables| variables.transform(shared, reals)));
-        if parts.is_empty() {
-            return (Tensor::zeros([rows, self.hidden_size], &reals.device()), None);
-        }
-        let (flats, outputs): (Vec<_>, Vec<_>) =
-            parts.into_iter().map(|part| (part.flat, part.outputs)).unzip();
-        let outputs = Tensor::cat(outputs, 0);
+    /// Mixes the variables of every row; `context` is `[windows, H]` where rows are whole windows.
+    pub(super) fn forward(&self, shared: &SharedInputs, rows: &Rows, context: Option<Tensor<2>>) -> Selected {
+        let Some(Transformed { flat, outputs }) = self.transform(shared, rows) else {
+            let mixture = Tensor::zeros([rows.count(), self.hidden_size], &rows.reals.device());
+            return Selected { mixture, weights: None };
+        };
         match &self.flattened {
-            None => (outputs.squeeze_dim(0), Some(Tensor::ones([rows, 1], &reals.device()))),
+            None => {
+                let weights = Tensor::ones([rows.count(), 1], &flat.device());
+                Selected { mixture: outputs.squeeze_dim(0), weights: Some(weights) }
+            }
             Some(flattened) => {
-                let weights = weigh(flattened, Tensor::cat(flats, 1), context);
-                (self.mix(outputs, weights.clone()), Some(weights))
+                let weights = activation::softmax(scores(flattened, flat, context), 1);
+                Selected { mixture: self.mix(outputs, weights.clone()), weights: Some(weights) }
             }
         }
+    }
+
+    /// Runs every variable's own network; the variables lie in stack order. None without variables.
+    pub(super) fn transform(&self, shared: &SharedInputs, rows: &Rows) -> Option<Transformed> {
+        let categoricals = self.categoricals.iter().map(|variable| variable.transform(shared, rows));
+        let reals = self.reals.iter().map(|variables| variables.transform(shared, rows));
+        let parts = categoricals.chain(reals).map(|part| (part.flat, part.outputs));
+        let (flats, outputs): (Vec<_>, Vec<_>) = parts.unzip();
+        (!flats.is_empty())
+            .then(|| Transformed { flat: Tensor::cat(flats, 1), outputs: Tensor::cat(outputs, 0) })
     }
 
     /// `Σ_v w_v·o_v` over `outputs` `[variables, rows, H]` and `weights` `[rows, variables]`.
@@ -108,35 +106,51 @@ impl VariableSelection {
 }
 
 impl CategoricalVariable {
-    fn transform(&self, shared: &SharedInputs, categoricals: &Tensor<2, Int>) -> Transformed {
-        let embedding = shared.embeddings[self.column].val();
-        let codes = categoricals.clone().narrow(1, self.column, 1).squeeze_dim::<1>(1);
-        let per_class = self.resample.forward(embedding.clone().unsqueeze_dim(0));
-        Transformed { flat: embedding.select(0, codes.clone()), outputs: per_class.select(1, codes) }
+    /// Runs the network once per class where that is less work than once per row.
+    fn transform(&self, shared: &SharedInputs, rows: &Rows) -> Transformed {
+        let embedding = &shared.embeddings[self.embedding];
+        if let Some(table) = embedding.table_for(rows.count()) {
+            let codes = embedding.codes(rows);
+            let outputs = self.network.forward(table.clone().unsqueeze_dim(0));
+            Transformed { flat: table.select(0, codes.clone()), outputs: outputs.select(1, codes) }
+        } else {
+            let flat = embedding.forward(rows);
+            Transformed { outputs: self.network.forward(flat.clone().unsqueeze_dim(0)), flat }
+        }
+    }
+}
+
+impl CategoricalNetwork {
+    /// # Shapes
+    /// `[1, rows, width]` to `[1, rows, H]`.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Resample(resample) => resample.forward(x),
+            Self::GatedResidual(network) => network.forward(x),
+        }
     }
 }
 
 impl RealVariables {
-    fn transform(&self, shared: &SharedInputs, reals: &Tensor<2>) -> Transformed {
-        let device = reals.device();
-        let columns = Tensor::<1, Int>::from_data(self.columns.as_slice(), &device);
-        let (group, rows_of_group) = &self.prescaler;
-        let members = Tensor::<1, Int>::from_data(rows_of_group.as_slice(), &device);
-        let prescalers = &shared.prescalers[*group];
-        let values = reals.clone().select(1, columns).transpose().unsqueeze_dim::<3>(2);
-        let expanded = values * prescalers.weight.val().select(0, members.clone())
-            + prescalers.bias.val().select(0, members);
-        let [stack, rows, width] = expanded.dims();
-        let flat = expanded.clone().swap_dims(0, 1).reshape([rows, stack * width]);
+    fn transform(&self, shared: &SharedInputs, rows: &Rows) -> Transformed {
+        let (group, members) = &self.prescaler;
+        let expanded = shared.prescalers[*group].forward(rows, &self.columns, members);
+        let [stack, count, width] = expanded.dims();
+        let flat = expanded.clone().swap_dims(0, 1).reshape([count, stack * width]);
         Transformed { flat, outputs: self.networks.forward(expanded) }
     }
 }
 
-fn weigh(flattened: &StackedGatedResidual, flat: Tensor<2>, context: Option<Tensor<2>>) -> Tensor<2> {
+/// The scores of the variables before they become weights, `[rows, variables]`.
+pub(super) fn scores(
+    flattened: &StackedGatedResidual,
+    flat: Tensor<2>,
+    context: Option<Tensor<2>>,
+) -> Tensor<2> {
     let flat = flat.unsqueeze_dim(0);
     let scores = match context {
         Some(context) => flattened.forward_with_context(flat, context),
         None => flattened.forward(flat),
     };
-    activation::softmax(scores.squeeze_dim(0), 1)
+    scores.squeeze_dim(0)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{DatasetEncoding, FillValue, TargetNormalizer};
+use super::{DatasetEncoding, FillValue};
 use crate::model::architecture::Architecture;
 use crate::model::encoding::normalizer::{GroupNorm, Normalizer};
 use crate::model::problems::Problems;
@@ -91,6 +91,7 @@ impl DatasetEncoding {
     }
 
     fn check_encoders(&self, architecture: &Architecture, found: &mut Found<'_>) {
+        let classes_of = architecture.column_classes();
         for column in &self.flat_categoricals {
             let (variable, _) = self.base(column);
             if self.targets.iter().any(|target| target == variable) {
@@ -101,7 +102,7 @@ impl DatasetEncoding {
                 found.add("categorical_encoders", format!("has no entry for `{variable}`"));
                 continue;
             };
-            let Some(classes) = architecture.class_count(column) else { continue };
+            let Some(&classes) = classes_of.get(column.as_str()) else { continue };
             if encoder.class_count() > classes {
                 let own = encoder.class_count();
                 let problem = format!("has {own} classes of `{variable}`, its embedding has {classes}");
@@ -138,13 +139,6 @@ impl DatasetEncoding {
         if encoder.code(label).is_none() {
             found.add("constant_fill_strategy", format!("of `{column}` is the unknown class `{label}`"));
         }
-    }
-}
-
-impl TargetNormalizer {
-    /// Returns whether there is one normaliser per target.
-    pub fn is_multi(&self) -> bool {
-        matches!(self, Self::Multi { .. })
     }
 }
 

@@ -111,16 +111,21 @@ impl Normalizer {
     }
 
     /// Scales a raw value of a column, in its precision.
+    ///
+    /// What a normaliser fits on a single-precision column is single too; scikit-learn's constants are not,
+    /// but each of its operations rounds.
     pub(super) fn scaled(&self, constants: CenterScale, value: f64, is_single: bool) -> f64 {
         if !is_single {
             let transformed = self.transformation().map_or(value, |t| t.forward(value));
             return constants.apply(transformed);
         }
+        let value = value as f32;
         if let Self::StandardScaler { .. } = self {
-            return constants.apply_single(value as f32);
+            let centered = (f64::from(value) - constants.center) as f32;
+            return f64::from((f64::from(centered) / constants.scale) as f32);
         }
-        let transformed = self.transformation().map_or(value as f32, |t| t.forward_single(value as f32));
-        constants.apply(f64::from(transformed))
+        let transformed = self.transformation().map_or(value, |t| t.forward_single(value));
+        f64::from((transformed - constants.center as f32) / constants.scale as f32)
     }
 
     /// Returns the first inconsistency, if any.
@@ -138,12 +143,6 @@ impl CenterScale {
     /// Scales a transformed value.
     pub(super) fn apply(self, value: f64) -> f64 {
         (value - self.center) / self.scale
-    }
-
-    /// Scales a value as scikit-learn does in single precision: rounded after each operation.
-    pub(super) fn apply_single(self, value: f32) -> f64 {
-        let centered = (f64::from(value) - self.center) as f32;
-        f64::from((f64::from(centered) / self.scale) as f32)
     }
 
     /// Returns what makes these constants unusable, if anything.

@@ -1,0 +1,1 @@
+//! The stages of the network, compared with those of the reference.
