@@ -8,7 +8,7 @@ the business of `pytorch_forecasting_document.py`.
 From a checkpoint and the data set of its training (`dataset.save()`, `torch.save` or pickle), or from the folder
 of the monitoring system that keeps weights and data-set parameters apart:
 
-    python3 export_pytorch_forecasting.py --checkpoint model.ckpt --dataset dataset.pt --rows last_days.parquet --out DIR
+    python3 export_pytorch_forecasting.py --checkpoint model.ckpt --dataset dataset.pt --rows rows.parquet --out DIR
     python3 export_pytorch_forecasting.py --system-folder FOLDER --out DIR
 
 Checkpoints, data sets and pickles can run code when they are read: export only files that you trust.
@@ -16,7 +16,7 @@ Checkpoints, data sets and pickles can run code when they are read: export only 
 In Python:
 
     from export_pytorch_forecasting import export
-    export(model, training_dataset, "DIR", rows=last_days)
+    export(model, training_dataset, "DIR", rows=rows)
 """
 
 import argparse
@@ -40,16 +40,17 @@ import torch
 from pytorch_forecasting import TemporalFusionTransformer, TimeSeriesDataSet
 from pytorch_forecasting.metrics import MAE, MAPE, MASE, RMSE, SMAPE, DistributionLoss, MultiLoss, QuantileLoss
 from safetensors.torch import load_file, save
-from sklearn.preprocessing import StandardScaler
 
 from pytorch_forecasting_document import (
     architecture_document,
     as_list,
     dataset_document,
+    dataset_of_parameters,
     dataset_problems,
     forward,
     losses,
     output_sizes,
+    parameter,
     plain,
     raw_columns,
     state_tensors,
@@ -65,6 +66,7 @@ EXAMPLE_WINDOWS = 2
 SIGNIFICANT_DIGITS = 9
 # Attention weights grow with the square of the window; above this many numbers they stay out of expected.json.
 ATTENTION_NUMBERS_MAX = 100_000
+DIFFERENCES_MAX = 10
 QUANTILES_DEFAULT = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98]
 POINT_LOSSES = (MAE, RMSE, SMAPE, MAPE, MASE)
 INPUT_TENSORS = ("encoder_cont", "encoder_cat", "decoder_cont", "decoder_cat", "encoder_lengths", "decoder_lengths")
@@ -91,6 +93,7 @@ def export(model, dataset, directory, *, id=None, step_ms=STEP_MS_DEFAULT, rows=
     if problems:
         raise ExportError(problems)
     warn_of_empty_encoders(dataset)
+    warn_of_reordered_groups(dataset)
     with evaluated_on_cpu(model):
         expected = expected_document(model, dataset, rows)
         weights = save(state_tensors(model))
@@ -138,7 +141,7 @@ def loss_problem(target, loss, size):
         count = len(loss.quantiles)
         return None if count == size else f"target `{target}`: {count} quantiles for {size} outputs"
     if isinstance(loss, DistributionLoss):
-        return f"target `{target}`: its loss {kind} is a distribution; only quantile and point losses can be exported"
+        return f"target `{target}`: its loss {kind} is a distribution, only quantile and point losses can be exported"
     if type(loss) not in POINT_LOSSES:
         return f"target `{target}`: its loss {kind} is neither QuantileLoss nor MAE, RMSE, SMAPE, MAPE or MASE"
     return None if size == 1 else f"target `{target}`: its point loss {kind} has {size} outputs, expected 1"
@@ -168,18 +171,34 @@ def transformer_problems(model, dataset):
 
 
 def weight_problems(model):
-    problems = []
-    for name, tensor in model.state_dict().items():
-        if tensor.dtype != torch.float32:
-            problems.append(f"weight `{name}` is {tensor.dtype}, expected torch.float32")
-        elif not torch.isfinite(tensor).all():
-            problems.append(f"weight `{name}` holds values that are not finite")
-    return problems
+    weights = model.state_dict()
+    wide = Counter(str(tensor.dtype) for tensor in weights.values() if tensor.dtype != torch.float32)
+    problems = [f"{number} weights are {dtype}, expected torch.float32" for dtype, number in wide.items()]
+    broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    return problems + [f"weight `{name}` holds values that are not finite" for name in broken[:DIFFERENCES_MAX]]
 
 
 def warn_of_empty_encoders(dataset):
     if dataset.min_encoder_length == 0:
         warnings.warn("min_encoder_length is 0: windows without any encoder step will be refused when forecasting")
+
+
+def warn_of_reordered_groups(dataset):
+    """Before 2.2, pandas sorts the rows of such joins as the library finds scales with; rows get others' scales."""
+    scalers = [*parameter(dataset, "scalers").values(), *dataset.target_normalizers]
+    tables = [part for part in scalers if getattr(part, "groups", None) and not part.scale_by_group]
+    if tables and not joins_keep_order():
+        warnings.warn(
+            f"pandas {pd.__version__} sorts joins: wherever unknown groups, or groups found by a part of the group ids,"
+            " are not in the order of their codes, the library scales inputs with the constants of other groups;"
+            " expected.json may show that, forecasts with the exported model do not"
+        )
+
+
+def joins_keep_order():
+    rows = pd.DataFrame(index=pd.Index([1, 1, 0], name="code"))
+    table = pd.DataFrame({"constant": [7.0]}, index=pd.Index([1], name="code"))
+    return rows.join(table)["constant"].iloc[0] == 7.0
 
 
 @contextmanager
@@ -219,7 +238,8 @@ def training_remarks(model, dataset):
     names = zip(target_names(dataset), losses(model))
     points = [name for name, loss in names if not isinstance(loss, QuantileLoss)]
     if points:
-        remarks["point_targets"] = {"targets": points, "note": "trained with a point loss, exported as the quantile 0.5"}
+        note = "trained with a point loss, exported as the quantile 0.5"
+        remarks["point_targets"] = {"targets": points, "note": note}
     if not math.isfinite(float(model.hparams.get("mask_bias", -1e9))):
         remarks["mask_bias"] = "was infinite"
     return remarks
@@ -242,7 +262,7 @@ def expected_document(model, dataset, rows):
     windows = predicted(dataset, trimmed)
     document, x = example_of(model, windows)
     index = windows.x_to_index(x)
-    document["rows"] = {name: plain(trimmed[name].to_numpy()) for name in trimmed.columns}
+    document["rows"] = {name: numbers(plain(trimmed[name].to_numpy())) for name in trimmed.columns}
     document["row_dtypes"] = {name: row_dtype(trimmed[name]) for name in trimmed.columns}
     document["row_predictions"] = document["outputs"]["prediction"]
     document["groups"] = index[list(dataset.group_ids)].astype(str).to_numpy().tolist()
@@ -380,7 +400,9 @@ def card_facts(document):
         counts.append(sum(len(architecture[f"time_varying_{kind}_{side}"]) for kind in ("categoricals", "reals")))
     versions = training["exported_with"]
     return [
-        ("hidden size, heads, LSTM layers", "{hidden_size}, {attention_head_size}, {lstm_layers}".format(**architecture)),
+        ("hidden size", architecture["hidden_size"]),
+        ("attention heads", architecture["attention_head_size"]),
+        ("LSTM layers", architecture["lstm_layers"]),
         ("parameters", training["parameters"]),
         ("encoder steps", "{min_encoder_length} to {max_encoder_length}".format(**encoding)),
         ("decoder steps", encoding["max_prediction_length"]),
@@ -397,8 +419,9 @@ def card_scale_lookup():
         "",
         "The library scales inputs with the constants of a series' group as its visible encoder numbers it, and",
         "scales outputs back with those found under the number of its internal group encoder, which has no class",
-        "for unknown groups. Where the two number differently, a series is scaled back with another group's constants.",
-        'The network was trained with that, so it is kept: `"target_scale_lookup": "group_code"` in `model.json`.',
+        "for unknown groups. Where the two differ, a series is scaled back with the constants of another group.",
+        'The network was trained with that, so it is kept: `"target_scale_lookup": "group_code"` in `model.json`,',
+        "under `encoding`.",
         "",
     ]
 
@@ -412,9 +435,6 @@ def card_examples(expected):
         f"`expected.json` holds {windows} example window(s) {source}, and what the library computes for them in",
         "single precision.",
     ]
-
-
-# Reading what others saved.
 
 
 def load_trusted(path):
@@ -441,84 +461,6 @@ def load_dataset(path):
     return dataset_of_parameters(saved) if isinstance(saved, dict) else saved
 
 
-def dataset_of_parameters(parameters):
-    """A data set over a made-up frame, with the encoders and scalers of `get_parameters()`."""
-    frame = DummyFrame(parameters).rows()
-    return TimeSeriesDataSet.from_parameters(copy.deepcopy(parameters), frame, stop_randomization=True, min_prediction_idx=0)
-
-
-class DummyFrame:
-    """A frame that a data set's parameters accept: known labels, plausible numbers, two groups at most."""
-
-    GROUPS = 2
-
-    def __init__(self, parameters):
-        self.parameters = parameters
-        self.encoders = parameters["categorical_encoders"] or {}
-        self.scalers = parameters["scalers"] or {}
-        self.targets = as_list(parameters["target"])
-        self.grouped = parameters.get("variable_groups") or {}
-
-    def rows(self):
-        lags = [lag for lags in (self.parameters.get("lags") or {}).values() for lag in lags]
-        lengths = (self.parameters["max_encoder_length"], self.parameters["max_prediction_length"])
-        steps = sum(lengths) + max(lags, default=0)
-        groups = min(self.GROUPS, min(len(self.labels(name)) for name in self.parameters["group_ids"]))
-        return pd.concat([self.group(number, steps) for number in range(groups)], ignore_index=True)
-
-    def group(self, number, steps):
-        columns = {name: self.real(name, steps, number) for name in self.listed("reals")}
-        columns.update({name: self.real(name, steps, number) for name in self.targets})
-        columns.update({name: self.categorical(name, steps, number) for name in self.flat_categoricals()})
-        static = self.parameters["static_categoricals"] or []
-        static = [part for name in static for part in self.grouped.get(name, [name])]
-        for name in dict.fromkeys([*static, *self.group_columns(), *self.parameters["group_ids"]]):
-            columns[name] = self.labels(name)[number % len(self.labels(name))]
-        if self.parameters.get("weight"):
-            columns[self.parameters["weight"]] = 1.0
-        columns[self.parameters["time_idx"]] = np.arange(steps)
-        return pd.DataFrame(columns)
-
-    def listed(self, kind):
-        sides = ("static", "time_varying_known", "time_varying_unknown")
-        names = [name for side in sides for name in self.parameters[f"{side}_{kind}"] or []]
-        return [name for name in names if name not in self.made()]
-
-    def flat_categoricals(self):
-        return [part for name in self.listed("categoricals") for part in self.grouped.get(name, [name])]
-
-    def group_columns(self):
-        """Columns by which scalers group, whether or not they are variables."""
-        found = [*self.scalers.values(), self.parameters["target_normalizer"]]
-        return [name for part in found for name in getattr(part, "groups", None) or [] if isinstance(name, str)]
-
-    def made(self):
-        lags = (self.parameters.get("lags") or {}).items()
-        made = {"relative_time_idx", "encoder_length"} | {f"{name}_lagged_by_{lag}" for name, all in lags for lag in all}
-        return made | {f"{name}_{part}" for name in self.targets for part in ("center", "scale")}
-
-    def labels(self, name):
-        """The classes of a column, without the one for unknown labels."""
-        of_group = {part: group for group, parts in self.grouped.items() for part in parts}
-        encoder = self.encoders.get(f"__group_id__{name}") or self.encoders.get(of_group.get(name, name))
-        if encoder is None:
-            return ["unknown"]
-        known = [label for label, code in encoder.classes_.items() if not (encoder.add_nan and code == 0)]
-        return known or ["unknown"]
-
-    def categorical(self, name, steps, number):
-        labels = self.labels(name)
-        return [labels[(step + number) % len(labels)] for step in range(steps)]
-
-    def real(self, name, steps, number):
-        """A wave around the mean of the training, or between 0 and 1, which every transformation takes."""
-        wave = np.sin(np.arange(steps) * 0.37 + number + len(name))
-        scaler = self.scalers.get(name)
-        if isinstance(scaler, StandardScaler) and scaler.with_mean and scaler.with_std:
-            return scaler.mean_[0] + scaler.scale_[0] * wave
-        return 0.5 + 0.25 * wave
-
-
 def load_system_folder(folder):
     """Model, data set and remarks from a folder that keeps weights and data-set parameters apart."""
     folder = Path(folder)
@@ -542,13 +484,14 @@ def model_of_weights(weights, dataset, config):
     try:
         model.load_state_dict(complete, strict=True)
     except RuntimeError as error:
-        raise ExportError([f"the weights do not fit the data set: {line.strip()}" for line in str(error).splitlines()])
+        differences = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ExportError(["the weights do not fit the data set", *differences[:DIFFERENCES_MAX]])
     return model.eval()
 
 
 def network_arguments(weights, dataset, config):
     """Sizes read from shapes; what shapes do not show comes from `config.json` or is the library's default."""
-    sizes = {name.split(".")[1]: int(w.shape[0]) for name, w in weights.items() if re.fullmatch(r"prescalers\.[^.]+\.weight", name)}
+    sizes = continuous_sizes(weights)
     common = Counter(sizes.values()).most_common(1)[0][0] if sizes else 8
     arguments = {
         "hidden_size": hidden_size(weights, config),
@@ -557,20 +500,36 @@ def network_arguments(weights, dataset, config):
         "hidden_continuous_size": common,
         "hidden_continuous_sizes": {name: size for name, size in sizes.items() if size != common},
         "embedding_sizes": embedding_shapes(weights),
-        "share_single_variable_networks": count(weights, r"shared_single_variable_grns\..*") > 0,
+        "share_single_variable_networks": shares_variable_networks(weights),
         "loss": quantile_loss(weights, dataset, config),
     }
     optional = ("mask_bias", "causal_attention", "dropout")
     return {**arguments, **{name: config[name] for name in optional if name in config}}
 
 
+def continuous_sizes(weights):
+    """The width of every real variable, under whichever of its names the file has it."""
+    found = ((re.fullmatch(r"(?:.*\.)?prescalers\.([^.]+)\.weight", name), w) for name, w in weights.items())
+    return {match[1]: int(w.shape[0]) for match, w in found if match}
+
+
+def shares_variable_networks(weights):
+    """Whether encoder and decoder share their networks.
+
+    The encoder sees every variable of the decoder, so one that only the decoder has is an alias left out.
+    """
+    patterns = [rf"{side}_variable_selection\.single_variable_grns\.([^.]+)\..*" for side in ("decoder", "encoder")]
+    decoder, encoder = ({match[1] for name in weights if (match := re.fullmatch(p, name))} for p in patterns)
+    return count(weights, r"shared_single_variable_grns\..*") > 0 or not decoder <= encoder
+
+
 def hidden_size(weights, config):
     found = weights.get("pos_wise_ff.fc1.weight")
     if found is None:
-        raise ExportError(["the weights have no tensor `pos_wise_ff.fc1.weight`: they are not those of a TemporalFusionTransformer"])
+        raise ExportError(["the weights are not those of a TemporalFusionTransformer: no `pos_wise_ff.fc1.weight`"])
     size = int(found.shape[0])
     if int(config.get("hidden_size", size)) != size:
-        raise ExportError([f"config.json says hidden_size {config['hidden_size']}, the weights have {size}"])
+        raise ExportError([f"hidden_size is {config['hidden_size']} in config.json, {size} in the weights"])
     return size
 
 
@@ -580,7 +539,8 @@ def count(weights, pattern):
 
 def embedding_shapes(weights):
     prefix = "input_embeddings.embeddings."
-    return {name[len(prefix) :].split(".")[0]: tuple(map(int, w.shape)) for name, w in weights.items() if name.startswith(prefix)}
+    found = {name[len(prefix) :]: tuple(map(int, w.shape)) for name, w in weights.items() if name.startswith(prefix)}
+    return {name.split(".")[0]: shape for name, shape in found.items()}
 
 
 def quantile_loss(weights, dataset, config):
@@ -599,8 +559,8 @@ def quantile_loss(weights, dataset, config):
 def with_aliases(weights, state):
     """The weights with every name of a tensor that the network uses under several."""
     named = {state[name].data_ptr(): tensor for name, tensor in weights.items() if name in state}
-    missing = {name: named[tensor.data_ptr()] for name, tensor in state.items() if name not in weights and tensor.data_ptr() in named}
-    return {**weights, **missing}
+    aliases = {name: named[tensor.data_ptr()] for name, tensor in state.items() if tensor.data_ptr() in named}
+    return {**aliases, **weights}
 
 
 def arguments_of(command_line):
@@ -608,10 +568,12 @@ def arguments_of(command_line):
     parser.add_argument("--checkpoint", type=Path, help="Lightning checkpoint of a TemporalFusionTransformer")
     parser.add_argument("--dataset", type=Path, help="TimeSeriesDataSet of the training, or its get_parameters()")
     parser.add_argument("--rows", type=Path, help="Parquet file of raw rows for the example windows")
-    parser.add_argument("--system-folder", type=Path, help="folder with model.safetensors, dataset_parameters.pkl, config.json")
+    folder = "folder with model.safetensors, dataset_parameters.pkl, config.json and perhaps server_mapping.json"
+    parser.add_argument("--system-folder", type=Path, help=folder)
     parser.add_argument("--out", type=Path, required=True, help="model directory to write")
-    parser.add_argument("--id", help="name of the model in replies and logs; the name of the directory by default")
-    parser.add_argument("--step-ms", type=int, default=STEP_MS_DEFAULT, help="length of a step in ms (default: %(default)s)")
+    parser.add_argument("--id", help="name of the model in replies and logs (default: the directory's name)")
+    step_ms = "length of a step in ms (default: %(default)s)"
+    parser.add_argument("--step-ms", type=int, default=STEP_MS_DEFAULT, help=step_ms)
     arguments = parser.parse_args(command_line)
     is_checkpoint = bool(arguments.checkpoint and arguments.dataset)
     if is_checkpoint == bool(arguments.system_folder):

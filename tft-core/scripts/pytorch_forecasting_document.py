@@ -1,5 +1,6 @@
 """Owns the JSON form of pytorch-forecasting objects: data sets, normalisers, encoders and network shapes.
 
+A data set of which only the parameters were saved is rebuilt here too, over a made-up frame.
 `export_pytorch_forecasting.py` and `generate_reference.py` both write what this module makes. Works with
 pytorch-forecasting 1.0 to 1.8. Nothing here reads or writes files.
 """
@@ -8,7 +9,9 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import torch
+from pytorch_forecasting import TimeSeriesDataSet
 from pytorch_forecasting.data.encoders import (
     EncoderNormalizer,
     GroupNormalizer,
@@ -191,7 +194,7 @@ def affine_scaler_document(scaler):
     is_affine = slope != 0 and np.allclose(values, offset + slope * probes, rtol=1e-9, atol=1e-12)
     if not is_affine:
         raise Unsupported(f"its scaler {type(scaler).__name__} is not of the form (x - center) / scale")
-    return {"type": "AffineScaler", "center": float(-offset / slope), "scale": float(1.0 / slope)}
+    return {"type": "AffineScaler", "center": float(-offset / slope) + 0.0, "scale": float(1.0 / slope)}
 
 
 def encoder_document(encoder):
@@ -354,3 +357,83 @@ def forward(model, x):
 
 def as_list(value):
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def dataset_of_parameters(parameters):
+    """A data set over a made-up frame, with the encoders and scalers of `get_parameters()`."""
+    frame = DummyFrame(parameters).rows()
+    return TimeSeriesDataSet.from_parameters(parameters, frame, stop_randomization=True)
+
+
+class DummyFrame:
+    """A frame that a data set's parameters accept: known labels, plausible numbers, two groups at most."""
+
+    GROUPS = 2
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.encoders = parameters["categorical_encoders"] or {}
+        self.scalers = parameters["scalers"] or {}
+        self.targets = as_list(parameters["target"])
+        self.grouped = parameters.get("variable_groups") or {}
+
+    def rows(self):
+        lags = [lag for lags in (self.parameters.get("lags") or {}).values() for lag in lags]
+        lengths = (self.parameters["max_encoder_length"], self.parameters["max_prediction_length"])
+        steps = sum(lengths) + max(lags, default=0)
+        groups = min(self.GROUPS, min(len(self.labels(name)) for name in self.parameters["group_ids"]))
+        return pd.concat([self.group(number, steps) for number in range(groups)], ignore_index=True)
+
+    def group(self, number, steps):
+        columns = {name: self.real(name, steps, number) for name in self.listed("reals")}
+        columns.update({name: self.real(name, steps, number) for name in self.targets})
+        columns.update({name: self.categorical(name, steps, number) for name in self.flat_categoricals()})
+        static = self.parameters["static_categoricals"] or []
+        static = [part for name in static for part in self.grouped.get(name, [name])]
+        for name in dict.fromkeys([*static, *self.group_columns(), *self.parameters["group_ids"]]):
+            columns[name] = self.labels(name)[number % len(self.labels(name))]
+        if self.parameters.get("weight"):
+            columns[self.parameters["weight"]] = 1.0
+        columns[self.parameters["time_idx"]] = int(self.parameters.get("min_prediction_idx") or 0) + np.arange(steps)
+        return pd.DataFrame(columns)
+
+    def listed(self, kind):
+        sides = ("static", "time_varying_known", "time_varying_unknown")
+        names = [name for side in sides for name in self.parameters[f"{side}_{kind}"] or []]
+        return [name for name in names if name not in self.made()]
+
+    def flat_categoricals(self):
+        return [part for name in self.listed("categoricals") for part in self.grouped.get(name, [name])]
+
+    def group_columns(self):
+        """Columns by which scalers group, whether or not they are variables."""
+        found = [*self.scalers.values(), self.parameters["target_normalizer"]]
+        return [name for part in found for name in getattr(part, "groups", None) or [] if isinstance(name, str)]
+
+    def made(self):
+        """The columns that the data set adds by itself, some of which its parameters list."""
+        lags = (self.parameters.get("lags") or {}).items()
+        lagged = {f"{name}_lagged_by_{lag}" for name, of_name in lags for lag in of_name}
+        scales = {f"{name}_{part}" for name in self.targets for part in ("center", "scale")}
+        return {"relative_time_idx", "encoder_length"} | lagged | scales
+
+    def labels(self, name):
+        """The classes of a column, without the one for unknown labels."""
+        of_group = {part: group for group, parts in self.grouped.items() for part in parts}
+        encoder = self.encoders.get(f"__group_id__{name}") or self.encoders.get(of_group.get(name, name))
+        if encoder is None:
+            return ["unknown"]
+        known = [label for label, code in encoder.classes_.items() if not (encoder.add_nan and code == 0)]
+        return known or ["unknown"]
+
+    def categorical(self, name, steps, number):
+        labels = self.labels(name)
+        return [labels[(step + number) % len(labels)] for step in range(steps)]
+
+    def real(self, name, steps, number):
+        """A wave around the mean of the training, or between 0 and 1, which every transformation takes."""
+        wave = np.sin(np.arange(steps) * 0.37 + number + len(name))
+        scaler = self.scalers.get(name)
+        if isinstance(scaler, StandardScaler) and scaler.with_mean and scaler.with_std:
+            return scaler.mean_[0] + scaler.scale_[0] * wave
+        return 0.5 + 0.25 * wave

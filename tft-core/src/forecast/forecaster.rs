@@ -3,15 +3,14 @@
 //! Owns which method forecasts which metric, and the batching of windows for the model. Never fails because
 //! of one server: what the model cannot take goes to the fallback, and the forecast says so.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::runner::ModelRunner;
 use super::{FleetForecast, Forecast, Method, MetricForecast, QuantileLevels, fallback_forecast};
 use crate::error::{Error, ErrorKind};
-use crate::model::History;
 #[cfg(feature = "burn")]
-use crate::model::{Encoding, Model};
+use crate::model::Model;
 use crate::schema::Schema;
 use crate::time::{Step, StepLength, Timestamp};
 use crate::window::{RollingWindow, ServerView};
@@ -40,20 +39,10 @@ pub struct ForecasterConfig {
     pub block_windows: usize,
 }
 
-/// Series that wait for the model: which they are, and their histories end to end.
-#[derive(Debug, Default)]
-struct Pending {
-    series: Vec<(usize, usize)>,
-    histories: Vec<f32>,
-}
-
 #[derive(Debug, thiserror::Error)]
 enum ForecasterError {
     #[error("forecaster.block_windows is {value}, allowed are 1 to {}", ForecasterConfig::BLOCK_WINDOWS_MAX)]
     BlockWindows { value: usize },
-    #[cfg(feature = "burn")]
-    #[error("model `{id}` reads rows of a data set; use DatasetEncoding::encode_last, not a rolling window")]
-    DatasetEncoding { id: String },
     #[error("window has steps of {window} ms, the model needs {model} ms")]
     StepLength { window: i64, model: i64 },
     #[error("window keeps {window} steps per server, the model needs at least {model}")]
@@ -72,21 +61,23 @@ impl Forecaster {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if the configuration is out of range, [`ErrorKind::InvalidModel`] if the
-    /// model cannot forecast from a window.
+    /// model's targets have no quantile in common.
     #[cfg(feature = "burn")]
     pub fn new(model: Model, config: ForecasterConfig) -> Result<Self, Error> {
         config.validate()?;
-        let Encoding::Univariate(encoding) = &model.document().encoding else {
-            return Err(ForecasterError::DatasetEncoding { id: model.id().to_owned() }.into());
-        };
-        let encoding = encoding.clone();
+        let document = model.document();
+        let encoding = &document.encoding;
+        let (step_length, horizon_steps) = (document.step_ms, encoding.horizon_steps());
+        let (history_steps, history_steps_min) = (encoding.history_steps(), encoding.history_steps_min());
+        let runner = ModelRunner::new(model)?;
+        let quantiles = runner.quantiles().clone();
         Ok(Self {
-            step_length: model.document().step_ms,
-            horizon_steps: encoding.prediction_length,
-            history_steps: encoding.history_steps(),
-            history_steps_min: encoding.history_steps_min,
-            quantiles: QuantileLevels::new(&model.document().architecture.quantiles[0])?,
-            runner: Some(ModelRunner::new(model, encoding)),
+            runner: Some(runner),
+            step_length,
+            horizon_steps,
+            history_steps,
+            history_steps_min,
+            quantiles,
             config,
         })
     }
@@ -111,11 +102,13 @@ impl Forecaster {
     /// Forecasts every server of the window from its newest closed step at `now`.
     ///
     /// A metric goes to the model if it has at least [`history_steps_min`](Self::history_steps_min) steps of
-    /// history and no unfilled gap in the encoder; otherwise to the fallback. A metric without any value in
-    /// the window is left out. The result is empty for a window without data.
+    /// history and no unfilled gap in the encoder; otherwise to the fallback. An imported model takes all its
+    /// columns of a server or none. A metric without any value in the window is left out. The result is empty
+    /// for a window without data.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if the window's steps differ from the model's or it keeps too few.
+    /// [`ErrorKind::InvalidConfig`] if the window's steps differ from the model's, if it keeps too few, or
+    /// naming everything that an imported model reads and the window's schema lacks.
     pub fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetForecast, Error> {
         let origin = window.origin(now).unwrap_or_else(|| self.step_length.step_at(now));
         self.forecast_from(window, origin)
@@ -131,15 +124,14 @@ impl Forecaster {
             origin,
             step_length: self.step_length,
             quantiles: self.quantiles.clone(),
-            servers: Vec::with_capacity(window.server_count()),
+            servers: window.servers().map(|view| Forecast::empty(&view)).collect(),
         };
-        let mut pending = Pending::default();
-        for view in window.servers() {
-            fleet.servers.push(Forecast::empty(&view));
-            self.forecast_server(&view, window.schema(), &mut fleet, &mut pending)?;
+        if let Some(runner) = &self.runner {
+            runner.run(window, self.config.block_windows, &mut fleet)?;
         }
-        self.run_pending(window.schema(), &mut fleet, &mut pending)?;
-        for forecast in &mut fleet.servers {
+        let mut history = vec![f32::NAN; self.fallback_history_steps()];
+        for (forecast, view) in fleet.servers.iter_mut().zip(window.servers()) {
+            self.fall_back(&view, window.schema(), origin, &mut history, forecast);
             forecast.metrics.sort_by_key(|forecast| forecast.metric);
         }
         Ok(fleet)
@@ -147,7 +139,7 @@ impl Forecaster {
 
     /// Returns the model's name, if there is a model.
     pub fn model_id(&self) -> Option<&str> {
-        self.runner.as_ref().map(ModelRunner::model_id)
+        self.runner.as_ref().map(|runner| runner.model().id())
     }
 
     /// Returns the length of a step, which the window must share.
@@ -188,66 +180,36 @@ impl Forecaster {
         Ok(())
     }
 
-    /// Forecasts what the fallback takes at once and lets the rest wait for the model.
-    fn forecast_server(
-        &mut self,
+    /// Forecasts with the fallback what the model did not take.
+    fn fall_back(
+        &self,
         view: &ServerView<'_>,
         schema: &Schema,
-        fleet: &mut FleetForecast,
-        pending: &mut Pending,
-    ) -> Result<(), Error> {
-        let server = fleet.servers.len() - 1;
-        let mut history = vec![f32::NAN; self.history_steps];
+        origin: Step,
+        history: &mut [f32],
+        forecast: &mut Forecast,
+    ) {
         for (metric, range) in schema.metrics().iter().enumerate() {
-            view.copy_filled_history(metric, fleet.origin, &mut history);
-            let Some(&current) = history.iter().rfind(|value| !value.is_nan()) else { continue };
-            if self.runner.as_ref().is_some_and(|runner| runner.takes(&history)) {
-                pending.series.push((server, metric));
-                pending.histories.extend_from_slice(&history);
-                if pending.series.len() == self.config.block_windows {
-                    self.run_pending(schema, fleet, pending)?;
-                }
+            if forecast.metric(metric).is_some() {
                 continue;
             }
+            view.copy_filled_history(metric, origin, history);
+            let Some(&current) = history.iter().rfind(|value| !value.is_nan()) else { continue };
             let per_day = self.step_length.steps_per_day();
-            let values = fallback_forecast(&history, per_day, self.horizon_steps, &self.quantiles);
+            let values = fallback_forecast(history, per_day, self.horizon_steps, &self.quantiles);
             let values = values.unwrap_or_else(|| self.unchanged(current));
-            let forecast = MetricForecast::new(metric, Method::Fallback, current, values, range);
-            fleet.servers[server].metrics.push(forecast);
+            let fallback = MetricForecast::new(metric, Method::Fallback, current, values, range);
+            forecast.metrics.push(fallback);
         }
-        Ok(())
+    }
+
+    /// The fallback looks at days even where a model reads less.
+    fn fallback_history_steps(&self) -> usize {
+        self.history_steps.max(Self::FALLBACK_HISTORY_DAYS * self.step_length.steps_per_day())
     }
 
     fn unchanged(&self, current: f32) -> Array2<f32> {
         Array2::from_elem((self.horizon_steps, self.quantiles.len()), current)
-    }
-
-    /// Runs the waiting series through the model and hands their forecasts out.
-    fn run_pending(
-        &mut self,
-        schema: &Schema,
-        fleet: &mut FleetForecast,
-        pending: &mut Pending,
-    ) -> Result<(), Error> {
-        let Some(runner) = self.runner.as_ref().filter(|_| !pending.series.is_empty()) else { return Ok(()) };
-        let origin = self.step_length.start_of(fleet.origin);
-        let histories: Vec<History<'_>> = pending
-            .series
-            .iter()
-            .zip(pending.histories.chunks_exact(self.history_steps))
-            .map(|(&(_, metric), values)| History { values, origin, kind: schema.metrics()[metric].kind })
-            .collect();
-        let quantiles = runner.run(&histories, self.step_length)?;
-        for (window, (&(server, metric), history)) in pending.series.iter().zip(&histories).enumerate() {
-            let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
-            let current = history.values[history.values.len() - 1];
-            let range = &schema.metrics()[metric];
-            let forecast = MetricForecast::new(metric, Method::Tft, current, values, range);
-            fleet.servers[server].metrics.push(forecast);
-        }
-        pending.series.clear();
-        pending.histories.clear();
-        Ok(())
     }
 }
 
@@ -255,7 +217,7 @@ impl ForecasterConfig {
     /// Most windows that may run through the network together.
     pub const BLOCK_WINDOWS_MAX: usize = 4096;
 
-    fn validate(&self) -> Result<(), Error> {
+    pub(super) fn validate(&self) -> Result<(), Error> {
         if (1..=Self::BLOCK_WINDOWS_MAX).contains(&self.block_windows) {
             return Ok(());
         }
@@ -271,11 +233,6 @@ impl Default for ForecasterConfig {
 
 impl From<ForecasterError> for Error {
     fn from(error: ForecasterError) -> Self {
-        let kind = match error {
-            #[cfg(feature = "burn")]
-            ForecasterError::DatasetEncoding { .. } => ErrorKind::InvalidModel,
-            _ => ErrorKind::InvalidConfig,
-        };
-        Self::new(kind, error)
+        Self::new(ErrorKind::InvalidConfig, error)
     }
 }

@@ -3,11 +3,16 @@
 //! Owns the [`Forecast`] itself, the statistical [fallback](fallback_forecast) and the [`Forecaster`] that
 //! asks the model where it can and the fallback where it cannot. Every reply says which method made it.
 
+#[cfg(feature = "burn")]
+mod backcast;
 mod fallback;
 mod forecaster;
 mod runner;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
+
+#[cfg(feature = "burn")]
+pub use backcast::{Backcast, BackcastTarget, backcast};
 
 pub use crate::quantile::{Quantile, QuantileLevels};
 pub use fallback::fallback_forecast;

@@ -26,13 +26,14 @@ pub use calibration::Calibration;
 pub use document::ModelDocument;
 pub use encoding::{
     CategoricalEncoder, CenterScale, ClockFeature, Column, DatasetEncoding, EncodedHistories, EncodedRows,
-    EncoderFit, Encoding, FillValue, FitLength, FleetStatistic, GroupKey, GroupNorm, GroupTable, History,
-    MissingNorm, Normalizer, Rows, Source, TargetNormalizer, TargetScaleLookup, Transformation,
-    UnivariateEncoding,
+    EncoderFit, Encoding, FillValue, FitLength, FleetStatistic, GroupKey, GroupNorm, GroupTable,
+    GroupWindows, History, MissingNorm, Normalizer, Rows, Source, TargetNormalizer, TargetScaleLookup,
+    Transformation, UnivariateEncoding,
 };
-pub(crate) use encoding::{Frame, Window};
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};
+#[cfg(feature = "burn")]
+pub(crate) use problems::Problems;
 
 use self::weights::Weights;
 use crate::error::{Error, ErrorKind};

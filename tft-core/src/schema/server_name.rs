@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind};
 
@@ -33,6 +34,15 @@ impl ServerName {
         }
         let name = crate::time::abbreviate(name);
         Err(Error::new(ErrorKind::InvalidInput, ServerNameError { name }))
+    }
+
+    /// Returns the number that the original monitoring system told servers apart by: the first 32 bits of
+    /// the name's SHA-256, modulo a million.
+    ///
+    /// Different names may have the same number.
+    pub fn legacy_id(&self) -> u32 {
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(self.0.as_bytes()));
+        u32::from_be_bytes([a, b, c, d]) % 1_000_000
     }
 
     /// Returns the name as text.
@@ -76,6 +86,13 @@ mod tests {
         assert!(ServerName::new("db-7.eu:9100").is_ok());
         for name in ["", "db 7", "db/7", "dé", &"x".repeat(101)] {
             assert!(ServerName::new(name).unwrap_err().is_invalid_input(), "{name}");
+        }
+    }
+
+    #[test]
+    fn legacy_numbers_are_those_of_the_original_system() {
+        for (name, id) in [("ppdb001", 215_733), ("ppml0001", 921_211), ("ppweb003", 74_217)] {
+            assert_eq!(ServerName::new(name).unwrap().legacy_id(), id, "{name}");
         }
     }
 }

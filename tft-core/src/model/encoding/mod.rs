@@ -15,8 +15,9 @@ mod univariate;
 use serde::{Deserialize, Serialize};
 
 pub use categorical::CategoricalEncoder;
-pub use dataset::{DatasetEncoding, EncodedRows, FillValue, TargetNormalizer, TargetScaleLookup};
-pub(crate) use dataset::{Frame, Window};
+pub use dataset::{
+    DatasetEncoding, EncodedRows, FillValue, GroupWindows, TargetNormalizer, TargetScaleLookup,
+};
 pub use normalizer::{
     CenterScale, EncoderFit, FitLength, GroupKey, GroupNorm, GroupTable, MissingNorm, Normalizer,
     Transformation,
@@ -40,10 +41,27 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    pub(super) fn history_steps(&self) -> usize {
+    /// Returns the most steps of history that a window reads.
+    pub fn history_steps(&self) -> usize {
         match self {
             Self::PytorchForecasting(encoding) => encoding.max_encoder_length + encoding.max_lag(),
             Self::Univariate(encoding) => encoding.history_steps(),
+        }
+    }
+
+    /// Returns the fewest steps of history that make a window.
+    pub fn history_steps_min(&self) -> usize {
+        match self {
+            Self::PytorchForecasting(encoding) => encoding.history_steps_min(),
+            Self::Univariate(encoding) => encoding.history_steps_min,
+        }
+    }
+
+    /// Returns the number of steps that are forecast.
+    pub fn horizon_steps(&self) -> usize {
+        match self {
+            Self::PytorchForecasting(encoding) => encoding.max_prediction_length,
+            Self::Univariate(encoding) => encoding.prediction_length,
         }
     }
 

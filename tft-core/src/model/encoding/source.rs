@@ -129,23 +129,6 @@ impl ClockFeature {
     }
 }
 
-impl FleetStatistic {
-    /// Returns the statistic of values; NaN if there are none.
-    pub fn of(self, values: &[f32]) -> f64 {
-        let numbers = || values.iter().map(|&value| f64::from(value));
-        let count = values.len() as f64;
-        let mean = numbers().sum::<f64>() / count;
-        match self {
-            Self::Mean => mean,
-            Self::Std if values.len() == 1 => 0.0,
-            Self::Std => (numbers().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt(),
-            Self::Max => numbers().fold(f64::NAN, f64::max),
-            Self::Min => numbers().fold(f64::NAN, f64::min),
-            Self::ShareAbove(limit) => numbers().filter(|&value| value > limit).count() as f64 / count,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,14 +148,6 @@ mod tests {
         let text = serde_json::to_string(&source).unwrap();
         assert_eq!(text, r#"{"fleet":{"metric":"load","statistic":{"share_above":80.0}}}"#);
         assert_eq!(serde_json::to_string(&Source::LegacyServerId).unwrap(), r#""legacy_server_id""#);
-    }
-
-    #[test]
-    fn statistics_of_a_fleet() {
-        let values = [1.0, 2.0, 6.0];
-        assert!((FleetStatistic::Std.of(&values) - 7.0f64.sqrt()).abs() < 1e-12);
-        assert!((FleetStatistic::ShareAbove(1.5).of(&values) - 2.0 / 3.0).abs() < 1e-12);
-        assert!(FleetStatistic::Max.of(&[]).is_nan());
     }
 
     #[test]

@@ -11,6 +11,17 @@ impl Frame<'_> {
         columns.map(|column| self.categorical_column(window, column, problems)).collect()
     }
 
+    /// The reference knows a group by its class even where the class is no input.
+    pub(super) fn check_groups(&self, window: &Window, problems: &mut Problems) {
+        for (variable, label) in self.encoding.group_ids.iter().zip(&window.group) {
+            let is_input = self.encoding.flat_categoricals.contains(variable);
+            let encoder = self.encoding.encoder(variable).filter(|_| self.encoding.is_encoded(variable));
+            if !is_input && encoder.is_some_and(|encoder| encoder.code(label).is_none()) {
+                problems.push(unknown_class(variable, &window.group, label));
+            }
+        }
+    }
+
     fn categorical_column(&self, window: &Window, column: &str, problems: &mut Problems) -> Vec<u32> {
         let (variable, lag) = self.encoding.base(column);
         let (Ok(labels), Some(encoder)) = (self.rows.labels(variable), self.encoding.encoder(variable))
@@ -32,12 +43,15 @@ impl Frame<'_> {
             codes.push(code.unwrap_or_else(|| encoder.classes.first().map_or(0, |class| class.1)));
         }
         if let Some(label) = unknown {
-            let label = crate::time::abbreviate(&label);
-            problems.push(format!(
-                "`{column}` of group {:?} has the unknown class `{label}`, and its encoder has no class for unknown ones",
-                window.group
-            ));
+            problems.push(unknown_class(column, &window.group, &label));
         }
         codes
     }
+}
+
+fn unknown_class(variable: &str, group: &[String], label: &str) -> String {
+    let label = crate::time::abbreviate(label);
+    format!(
+        "`{variable}` of group {group:?} has the unknown class `{label}`, and its encoder has no class for unknown ones"
+    )
 }

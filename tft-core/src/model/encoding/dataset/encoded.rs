@@ -24,7 +24,7 @@ pub struct EncodedRows {
 }
 
 /// One window, encoded; its columns are `[column][step]`.
-pub(crate) struct EncodedWindow {
+pub(super) struct EncodedWindow {
     pub(super) group: Vec<String>,
     pub(super) first_prediction_idx: i64,
     pub(super) encoder_length: usize,
@@ -44,7 +44,7 @@ struct WrongOutput {
 
 impl EncodedRows {
     /// Puts windows side by side; shorter encoders are padded on the right.
-    pub(crate) fn stack(encoding: &DatasetEncoding, windows: Vec<EncodedWindow>) -> Self {
+    pub(super) fn stack(encoding: &DatasetEncoding, windows: Vec<EncodedWindow>) -> Self {
         let encoder_lengths: Vec<usize> = windows.iter().map(|window| window.encoder_length).collect();
         let shape = BatchShape {
             encoder_steps: encoder_lengths.iter().copied().max().unwrap_or(0),

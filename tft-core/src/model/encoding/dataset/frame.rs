@@ -11,7 +11,7 @@ use crate::model::encoding::rows::Rows;
 use crate::model::problems::Problems;
 
 /// Rows with what is known of all of them while their windows are encoded.
-pub(crate) struct Frame<'a> {
+pub(super) struct Frame<'a> {
     pub(super) encoding: &'a DatasetEncoding,
     pub(super) rows: &'a Rows,
     pub(super) time: std::borrow::Cow<'a, [i64]>,
@@ -24,21 +24,21 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] naming every column that is missing or of the wrong kind.
-    pub(crate) fn of_groups(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
+    pub(super) fn of_groups(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
         check_columns(encoding, rows)?;
         let codes = GroupCodes::of_groups(encoding, rows)?;
         Self::new(encoding, rows, codes)
     }
 
     /// Prepares rows that are known to be series one after another, none of which knows of the others.
-    pub(crate) fn of_series(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
+    pub(super) fn of_series(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
         check_columns(encoding, rows)?;
         let codes = GroupCodes::of_series(encoding, rows)?;
         Self::new(encoding, rows, codes)
     }
 
     /// Encodes a window; what it holds if there are problems has no meaning.
-    pub(crate) fn encode(&self, window: &Window, problems: &mut Problems) -> EncodedWindow {
+    pub(super) fn encode(&self, window: &Window, problems: &mut Problems) -> EncodedWindow {
         EncodedWindow {
             group: window.group.clone(),
             first_prediction_idx: window.first_idx + window.encoder_length as i64,

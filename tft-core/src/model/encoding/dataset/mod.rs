@@ -14,18 +14,19 @@ mod scales;
 mod window;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 pub use encoded::EncodedRows;
-pub(crate) use frame::Frame;
-pub(crate) use window::Window;
+pub use window::GroupWindows;
 
+use self::frame::Frame;
 use super::categorical::CategoricalEncoder;
 use super::normalizer::Normalizer;
 use super::rows::Rows;
 use super::source::Source;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::model::problems::Problems;
 
 /// The parameters of a `TimeSeriesDataSet`, under their own names.
@@ -132,20 +133,57 @@ impl DatasetEncoding {
     /// `min_encoder_length + max_prediction_length` steps are left out.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] naming every column, group and value at fault, or if no group is long
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) naming every column, group and value at fault, or if no group is long
     /// enough.
     pub fn encode_last(&self, rows: &Rows) -> Result<EncodedRows, Error> {
-        let frame = Frame::of_groups(self, rows)?;
-        let windows = frame.windows()?;
-        self.encode(&frame, &windows)
+        let windows = self.last_windows(rows)?;
+        windows.encode(0..windows.len())
     }
 
-    /// Encodes windows of a frame.
-    pub(crate) fn encode(&self, frame: &Frame<'_>, windows: &[Window]) -> Result<EncodedRows, Error> {
-        let mut problems = Problems::default();
-        let encoded: Vec<_> = windows.iter().map(|window| frame.encode(window, &mut problems)).collect();
-        problems.into_result(ErrorKind::InvalidInput, "rows cannot be encoded")?;
-        Ok(EncodedRows::stack(self, encoded))
+    /// Cuts the last steps of every group as [`encode_last`](Self::encode_last) does, to be encoded part by
+    /// part.
+    ///
+    /// # Errors
+    /// Those of `encode_last` that do not concern values.
+    pub fn last_windows<'a>(&'a self, rows: &'a Rows) -> Result<GroupWindows<'a>, Error> {
+        let frame = Frame::of_groups(self, rows)?;
+        let windows = frame.windows()?;
+        Ok(GroupWindows { frame, windows })
+    }
+
+    /// Encodes the last steps of rows that are series one after another, none of which knows of the others.
+    ///
+    /// Returns the places of those series that could be encoded, and their windows in this order. Others are
+    /// too short, have gaps or hold what the encoding cannot take. A group that training did not see has the
+    /// constants of unknown groups, whatever other groups there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) naming every column that is missing or of the wrong kind.
+    pub fn encode_series(
+        &self,
+        rows: &Rows,
+        series: &[Range<usize>],
+    ) -> Result<(Vec<usize>, EncodedRows), Error> {
+        let frame = Frame::of_series(self, rows)?;
+        let mut taken = Vec::new();
+        let mut encoded = Vec::new();
+        for (place, rows) in series.iter().enumerate() {
+            let Some(window) = frame.window_of(rows.clone()) else { continue };
+            let mut problems = Problems::default();
+            let one = frame.encode(&window, &mut problems);
+            if problems.is_empty() {
+                taken.push(place);
+                encoded.push(one);
+            }
+        }
+        Ok((taken, EncodedRows::stack(self, encoded)))
+    }
+
+    /// Returns the fewest rows before the decoder that make a window.
+    pub fn history_steps_min(&self) -> usize {
+        let fits = self.normalizers().iter().filter_map(Normalizer::encoder_fit);
+        let fit_steps = fits.map(|fit| fit.steps_min()).max().unwrap_or(1);
+        self.min_encoder_length.max(fit_steps) + self.max_lag()
     }
 
     /// Returns how many rows before the encoder the lags reach.

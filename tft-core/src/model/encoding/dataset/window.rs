@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::Frame;
+use super::{EncodedRows, Frame};
 use crate::error::{Error, ErrorKind};
 use crate::model::problems::Problems;
 
 /// The steps of one group that become a window, gaps filled with the row before.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(super) struct Window {
     pub(super) group: Vec<String>,
     /// The group's rows in time order.
     members: Vec<usize>,
@@ -20,6 +20,12 @@ pub(crate) struct Window {
     /// The time index of the first step.
     pub(super) first_idx: i64,
     pub(super) encoder_length: usize,
+}
+
+/// The last steps of every group, to be encoded part by part.
+pub struct GroupWindows<'a> {
+    pub(super) frame: Frame<'a>,
+    pub(super) windows: Vec<Window>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +50,49 @@ impl Window {
     }
 }
 
+impl GroupWindows<'_> {
+    /// Returns the number of windows.
+    pub fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Returns whether there are no windows.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Encodes some of the windows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming every value of these windows that cannot be encoded.
+    ///
+    /// # Panics
+    /// If the range reaches beyond the number of windows.
+    pub fn encode(&self, windows: Range<usize>) -> Result<EncodedRows, Error> {
+        let mut problems = Problems::default();
+        let mut encode = |window: &Window| {
+            self.frame.check_groups(window, &mut problems);
+            self.frame.encode(window, &mut problems)
+        };
+        let encoded = self.windows[windows].iter().map(&mut encode).collect();
+        problems.into_result(ErrorKind::InvalidInput, "rows cannot be encoded")?;
+        Ok(EncodedRows::stack(self.frame.encoding, encoded))
+    }
+}
+
+impl std::fmt::Debug for GroupWindows<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupWindows").field("windows", &self.windows.len()).finish_non_exhaustive()
+    }
+}
+
 impl Frame<'_> {
     /// Cuts each group's last steps, in the order in which the reference returns them.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] naming the groups with repeated steps or gaps that are not allowed, or if
     /// no group is long enough.
-    pub(crate) fn windows(&self) -> Result<Vec<Window>, Error> {
+    pub(super) fn windows(&self) -> Result<Vec<Window>, Error> {
         let earliest = self.earliest_idx();
         let mut members: BTreeMap<Vec<i64>, Vec<usize>> = BTreeMap::new();
         for row in (0..self.rows.len()).filter(|&row| self.time[row] >= earliest) {
@@ -77,7 +119,7 @@ impl Frame<'_> {
 
     /// Cuts the last steps of rows that are one series in time order; none if they are too few or have
     /// problems.
-    pub(crate) fn window_of(&self, series: Range<usize>) -> Option<Window> {
+    pub(super) fn window_of(&self, series: Range<usize>) -> Option<Window> {
         let mut problems = Problems::default();
         let window = self.cut(series.collect(), &mut problems)?;
         (self.is_long_enough(&window, &mut problems) && problems.is_empty()).then_some(window)

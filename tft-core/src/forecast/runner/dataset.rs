@@ -1,0 +1,110 @@
+//! Runs all targets of each server together, encoded as the data set of an imported model.
+
+use ndarray::{Array2, Array3, Axis, s};
+
+use super::assembly::{Assembly, Span};
+use super::fleet::FleetHistory;
+use crate::error::{Error, ErrorKind};
+use crate::forecast::{FleetForecast, Method, MetricForecast};
+use crate::model::{DatasetEncoding, Model, Network, default_device};
+use crate::quantile::QuantileLevels;
+use crate::window::{RollingWindow, ServerView};
+
+/// An imported network and the encoding of its data set.
+#[derive(Debug)]
+pub(in crate::forecast) struct DatasetRunner {
+    pub(super) model: Model,
+    /// The levels that all targets have, ascending.
+    pub(super) quantiles: QuantileLevels,
+    /// For each target the positions of these levels among its outputs.
+    positions: Vec<Vec<usize>>,
+    network: Network,
+    encoding: DatasetEncoding,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the targets of model `{id}` share no quantile, and the forecasts of a fleet need one")]
+struct NoSharedQuantile {
+    id: String,
+}
+
+impl DatasetRunner {
+    pub(super) fn new(model: Model, encoding: DatasetEncoding) -> Result<Self, Error> {
+        let levels = &model.document().architecture.quantiles;
+        let shared = shared_levels(levels);
+        if shared.is_empty() {
+            let error = NoSharedQuantile { id: model.id().to_owned() };
+            return Err(Error::new(ErrorKind::InvalidModel, error));
+        }
+        let place = |of: &[f64], level: f64| of.iter().position(|&other| same(other, level)).unwrap_or(0);
+        let positions =
+            levels.iter().map(|of| shared.iter().map(|&level| place(of, level)).collect()).collect();
+        let quantiles = QuantileLevels::new(&shared)?;
+        Ok(Self { network: model.network(&default_device()), quantiles, positions, model, encoding })
+    }
+
+    pub(super) fn run(
+        &self,
+        window: &RollingWindow,
+        block_windows: usize,
+        fleet: &mut FleetForecast,
+    ) -> Result<(), Error> {
+        let assembly = Assembly::new(&self.encoding, window.schema())?;
+        let span = Span {
+            origin: fleet.origin,
+            step_length: fleet.step_length,
+            history_steps: self.encoding.max_encoder_length + self.encoding.max_lag(),
+            horizon_steps: self.encoding.max_prediction_length,
+        };
+        let statistics = assembly.fleet_history(window, span);
+        let servers: Vec<_> = window.servers().enumerate().collect();
+        for block in servers.chunks(block_windows) {
+            self.run_block(window, &assembly, (block, &statistics, span), fleet)?;
+        }
+        Ok(())
+    }
+
+    /// Forecasts a block of servers; leaves out those whose history the encoding cannot take.
+    fn run_block<'w>(
+        &self,
+        window: &'w RollingWindow,
+        assembly: &Assembly<'_>,
+        (servers, statistics, span): (&[(usize, ServerView<'w>)], &FleetHistory, Span),
+        fleet: &mut FleetForecast,
+    ) -> Result<(), Error> {
+        let assembled = assembly.rows(window, servers, statistics, span)?;
+        let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
+        let output = self.network.forward(&encoded.batch)?;
+        let predictions = encoded.predictions(&output)?;
+        for (target, (values, &metric)) in predictions.iter().zip(&assembly.target_metrics).enumerate() {
+            for (position, &place) in taken.iter().enumerate() {
+                let (server, view) = assembled.servers[place];
+                let mut newest = [f32::NAN];
+                view.copy_filled_history(metric, fleet.origin, &mut newest);
+                let values = self.shared_quantiles(values, target, position);
+                let range = &window.schema().metrics()[metric];
+                let forecast = MetricForecast::new(metric, Method::Tft, newest[0], values, range);
+                fleet.servers[server].metrics.push(forecast);
+            }
+        }
+        Ok(())
+    }
+
+    /// One window's prediction, `[horizon, shared quantiles]`.
+    fn shared_quantiles(&self, values: &Array3<f32>, target: usize, window: usize) -> Array2<f32> {
+        let of_window = values.slice(s![window, .., ..]);
+        of_window.select(Axis(1), &self.positions[target])
+    }
+}
+
+/// The levels that all targets have, ascending.
+fn shared_levels(levels: &[Vec<f64>]) -> Vec<f64> {
+    let mut shared = levels[0].clone();
+    shared.retain(|&level| levels.iter().all(|of| of.iter().any(|&other| same(other, level))));
+    shared.sort_by(f64::total_cmp);
+    shared
+}
+
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-9
+}

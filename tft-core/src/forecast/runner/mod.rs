@@ -1,0 +1,114 @@
+//! Runs what a window holds through a model's network.
+//!
+//! Owns what is between a window and the forecasts of a model: which servers and metrics it can take, encode,
+//! run, decode. In a build without a network there is never a runner.
+
+#[cfg(feature = "burn")]
+mod assembly;
+#[cfg(feature = "burn")]
+mod dataset;
+#[cfg(feature = "burn")]
+mod fleet;
+#[cfg(feature = "burn")]
+mod univariate;
+
+#[cfg(feature = "burn")]
+pub(super) use with_network::ModelRunner;
+#[cfg(not(feature = "burn"))]
+pub(super) use without_network::ModelRunner;
+
+#[cfg(feature = "burn")]
+mod with_network {
+    use super::dataset::DatasetRunner;
+    use super::univariate::UnivariateRunner;
+    use crate::error::Error;
+    use crate::forecast::FleetForecast;
+    use crate::model::{Encoding, Model};
+    use crate::quantile::QuantileLevels;
+    use crate::window::RollingWindow;
+
+    /// A network and the encoding of its windows.
+    #[derive(Debug)]
+    pub(in crate::forecast) enum ModelRunner {
+        Univariate(UnivariateRunner),
+        Dataset(DatasetRunner),
+    }
+
+    impl ModelRunner {
+        /// Builds the network.
+        ///
+        /// # Errors
+        /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if its targets share no quantile.
+        pub(in crate::forecast) fn new(model: Model) -> Result<Self, Error> {
+            match &model.document().encoding {
+                Encoding::Univariate(encoding) => {
+                    let encoding = encoding.clone();
+                    Ok(Self::Univariate(UnivariateRunner::new(model, encoding)?))
+                }
+                Encoding::PytorchForecasting(encoding) => {
+                    let encoding = (**encoding).clone();
+                    Ok(Self::Dataset(DatasetRunner::new(model, encoding)?))
+                }
+            }
+        }
+
+        /// Adds the forecasts that the model can make to those of a fleet, `block_windows` windows at a
+        /// time.
+        ///
+        /// # Errors
+        /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming everything that the model
+        /// needs and the window's schema lacks.
+        pub(in crate::forecast) fn run(
+            &self,
+            window: &RollingWindow,
+            block_windows: usize,
+            fleet: &mut FleetForecast,
+        ) -> Result<(), Error> {
+            match self {
+                Self::Univariate(runner) => runner.run(window, block_windows, fleet),
+                Self::Dataset(runner) => runner.run(window, block_windows, fleet),
+            }
+        }
+
+        pub(in crate::forecast) fn model(&self) -> &Model {
+            match self {
+                Self::Univariate(runner) => &runner.model,
+                Self::Dataset(runner) => &runner.model,
+            }
+        }
+
+        pub(in crate::forecast) fn quantiles(&self) -> &QuantileLevels {
+            match self {
+                Self::Univariate(runner) => &runner.quantiles,
+                Self::Dataset(runner) => &runner.quantiles,
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "burn"))]
+mod without_network {
+    use crate::error::Error;
+    use crate::forecast::FleetForecast;
+    use crate::model::Model;
+    use crate::window::RollingWindow;
+
+    /// Nothing: no value of this type exists.
+    #[derive(Debug)]
+    pub(in crate::forecast) enum ModelRunner {}
+
+    impl ModelRunner {
+        pub(in crate::forecast) fn run(
+            &self,
+            _: &RollingWindow,
+            _: usize,
+            _: &mut FleetForecast,
+        ) -> Result<(), Error> {
+            match *self {}
+        }
+
+        pub(in crate::forecast) fn model(&self) -> &Model {
+            match *self {}
+        }
+    }
+}
