@@ -184,14 +184,14 @@ def warn_of_empty_encoders(dataset):
 
 
 def warn_of_reordered_groups(dataset):
-    """Before 2.2, pandas sorts the rows of such joins as the library finds scales with; rows get others' scales."""
+    """Old pandas (seen in 2.1) sorts the joins by which the library finds scales, and rows get others' scales."""
     scalers = [*parameter(dataset, "scalers").values(), *dataset.target_normalizers]
     tables = [part for part in scalers if getattr(part, "groups", None) and not part.scale_by_group]
     if tables and not joins_keep_order():
         warnings.warn(
-            f"pandas {pd.__version__} sorts joins: wherever unknown groups, or groups found by a part of the group ids,"
-            " are not in the order of their codes, the library scales inputs with the constants of other groups;"
-            " expected.json may show that, forecasts with the exported model do not"
+            f"pandas {pd.__version__} sorts joins: where rows are not in the order of their groups' codes, as with"
+            " unknown groups, the library scales inputs with the constants of other groups; expected.json may show"
+            " that, forecasts with the exported model do not"
         )
 
 
@@ -376,8 +376,7 @@ def card(document, expected):
     lines = [
         f"# {document['id']}",
         "",
-        "A Temporal Fusion Transformer, trained with pytorch-forecasting and exported by",
-        "`export_pytorch_forecasting.py`.",
+        "A Temporal Fusion Transformer of pytorch-forecasting, exported by `export_pytorch_forecasting.py`.",
         "",
         "| | |",
         "|---|---|",

@@ -27,8 +27,8 @@ pub use document::ModelDocument;
 pub use encoding::{
     CategoricalEncoder, CenterScale, ClockFeature, Column, DatasetEncoding, EncodedHistories, EncodedRows,
     EncoderFit, Encoding, FillValue, FitLength, FleetStatistic, GroupKey, GroupNorm, GroupTable,
-    GroupWindows, History, MissingNorm, Normalizer, Rows, Source, TargetNormalizer, TargetScaleLookup,
-    Transformation, UnivariateEncoding,
+    GroupWindows, History, MissingNorm, Normalizer, Rows, ScaleWithoutCenter, Source, TargetNormalizer,
+    TargetScaleLookup, Transformation, UnivariateEncoding,
 };
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};

@@ -26,6 +26,10 @@ impl GoldenSet {
         Model::from_dir(self.folder.join("model")).unwrap()
     }
 
+    pub(crate) fn model_file(&self, name: &str) -> PathBuf {
+        self.folder.join("model").join(name)
+    }
+
     pub(crate) fn tensors(&self, file: &str) -> Tensors {
         Tensors::read(&self.folder.join(format!("{file}.safetensors")))
     }

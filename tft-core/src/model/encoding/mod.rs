@@ -20,7 +20,7 @@ pub use dataset::{
 };
 pub use normalizer::{
     CenterScale, EncoderFit, FitLength, GroupKey, GroupNorm, GroupTable, MissingNorm, Normalizer,
-    Transformation,
+    ScaleWithoutCenter, Transformation,
 };
 pub use rows::{Column, Rows};
 pub use source::{ClockFeature, FleetStatistic, Source};

@@ -92,8 +92,13 @@ impl Rows {
         self.columns.keys().map(String::as_str)
     }
 
+    /// Returns a column by its name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.get(name)
+    }
+
     pub(crate) fn numbers(&self, name: &str) -> Result<Numbers<'_>, Error> {
-        match self.column(name)? {
+        match self.required(name)? {
             Column::Reals(values) => Ok(Numbers::Doubles(values)),
             Column::Singles(values) => Ok(Numbers::Singles(values)),
             Column::Integers(values) => Ok(Numbers::Integers(values)),
@@ -102,7 +107,7 @@ impl Rows {
     }
 
     pub(crate) fn labels(&self, name: &str) -> Result<Labels<'_>, Error> {
-        match self.column(name)? {
+        match self.required(name)? {
             Column::Texts(values) => Ok(Labels::Texts(values)),
             _ => Ok(Labels::Numbers(self.numbers(name)?)),
         }
@@ -126,7 +131,7 @@ impl Rows {
         (0..self.len()).map(to_integer).collect::<Result<Vec<i64>, Error>>().map(Cow::Owned)
     }
 
-    fn column(&self, name: &str) -> Result<&Column, Error> {
+    fn required(&self, name: &str) -> Result<&Column, Error> {
         self.columns.get(name).ok_or_else(|| RowsError::Missing { name: name.to_owned() }.into())
     }
 }

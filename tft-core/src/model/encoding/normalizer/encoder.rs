@@ -14,6 +14,9 @@ pub struct EncoderFit {
     pub method: String,
     /// Whether the centre is subtracted.
     pub center: bool,
+    /// What divides where the centre is not subtracted.
+    #[serde(default)]
+    pub scale_without_center: ScaleWithoutCenter,
     /// Applied before scaling.
     pub transformation: Option<Transformation>,
     /// The newest encoder steps that count; all if absent.
@@ -22,6 +25,17 @@ pub struct EncoderFit {
     /// `lower`, `center` and `upper`: the quantile levels of the robust method.
     #[serde(default)]
     pub method_kwargs: Option<BTreeMap<String, f64>>,
+}
+
+/// What divides where the centre is not subtracted: it depends on the version of the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleWithoutCenter {
+    /// The spread, as ever.
+    #[default]
+    Spread,
+    /// The centre, as in pytorch-forecasting 1.0.
+    Center,
 }
 
 /// How many of the newest encoder steps count.
@@ -53,7 +67,11 @@ impl EncoderFit {
             "robust" => self.robust(for_center, for_scale),
             _ => (mean(for_center, layout), deviation(for_scale, layout) as f32 + f32::EPSILON),
         };
-        let center = if self.center || self.method == "identity" { center } else { 0.0 };
+        let (center, scale) = match self.scale_without_center {
+            _ if self.center || self.method == "identity" => (center, scale),
+            ScaleWithoutCenter::Spread => (0.0, scale),
+            ScaleWithoutCenter::Center => (0.0, center),
+        };
         CenterScale { center: f64::from(center), scale: f64::from(scale) }
     }
 
@@ -127,6 +145,7 @@ mod tests {
         EncoderFit {
             method: method.into(),
             center: true,
+            scale_without_center: ScaleWithoutCenter::default(),
             transformation: None,
             max_length,
             method_kwargs: None,
@@ -140,6 +159,15 @@ mod tests {
         assert!((constants.center - 6.0).abs() < 1e-6 && (constants.scale - 1.0).abs() < 1e-6);
         let constants = fit("standard", Some(FitLength::Same(3))).fit(&values, Layout::Adjacent);
         assert!((constants.center - 4.0).abs() < 1e-6 && (constants.scale - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn without_centre_the_scale_is_the_spread_or_the_centre() {
+        let spread = EncoderFit { center: false, ..fit("standard", None) };
+        let center = EncoderFit { scale_without_center: ScaleWithoutCenter::Center, ..spread.clone() };
+        let constants = [spread, center].map(|fit| fit.fit(&[2.0, 4.0, 6.0], Layout::Adjacent));
+        assert!(constants.iter().all(|constants| constants.center == 0.0));
+        assert!((constants[0].scale - 2.0).abs() < 1e-6 && (constants[1].scale - 4.0).abs() < 1e-6);
     }
 
     #[test]

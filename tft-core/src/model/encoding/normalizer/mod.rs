@@ -11,7 +11,7 @@ mod transformation;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::model::encoding) use cascade_sum::Layout;
-pub use encoder::{EncoderFit, FitLength};
+pub use encoder::{EncoderFit, FitLength, ScaleWithoutCenter};
 pub use groups::{GroupKey, GroupNorm, GroupTable, MissingNorm};
 pub use transformation::Transformation;
 
