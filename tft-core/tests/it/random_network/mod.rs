@@ -216,37 +216,9 @@ fn classes(architecture: &Architecture, column: &str) -> usize {
 }
 
 impl RandomNetwork {
-    /// The network as a model of a data set whose columns are the network's.
     pub(crate) fn model(&self) -> Model {
-        let mut document = json!({
-            "format_version": 1, "id": "random", "step_ms": 300_000, "architecture": self.architecture,
-        });
-        document["encoding"] = self.encoding();
-        Model::from_bytes(&serde_json::to_vec(&document).unwrap(), &self.weights(), "random").unwrap()
-    }
-
-    fn encoding(&self) -> Value {
-        let of = &self.architecture;
-        let targets: Vec<String> = (0..of.targets()).map(|target| format!("t{target}")).collect();
-        let normalizer = json!({
-            "type": "GroupNormalizer", "method": "standard", "center": true, "transformation": null,
-            "method_kwargs": {}, "groups": [], "scale_by_group": false, "norm": {"center": 0.0, "scale": 1.0},
-        });
-        let encoder = json!({"type": "NaNLabelEncoder", "add_nan": false, "classes": [["a", 0]]});
-        let columns = of.x_categoricals.iter().chain(of.categorical_groups.keys()).map(String::as_str);
-        let encoders: BTreeMap<&str, &Value> =
-            columns.chain(["g", "__group_id__g"]).map(|name| (name, &encoder)).collect();
-        let normalizers = vec![&normalizer; targets.len()];
-        json!({
-            "kind": "pytorch_forecasting", "time_idx": "time_idx", "targets": targets, "group_ids": ["g"],
-            "multi_target": targets.len() > 1, "max_encoder_length": 9, "min_encoder_length": 1,
-            "max_prediction_length": 5, "min_prediction_length": 1, "allow_missing_timesteps": false,
-            "add_relative_time_idx": false, "add_target_scales": false, "add_encoder_length": false,
-            "variable_groups": of.categorical_groups, "constant_fill_strategy": {}, "lags": {},
-            "reals": of.x_reals, "flat_categoricals": of.x_categoricals, "scalers": {},
-            "target_normalizer": {"type": "MultiNormalizer", "normalizers": normalizers},
-            "categorical_encoders": encoders,
-        })
+        let document = serde_json::to_vec(&document(&self.architecture)).unwrap();
+        Model::from_bytes(&document, &self.weights(), "random").unwrap()
     }
 
     /// The weight file; a tensor of several names has any of them, or all.
@@ -268,6 +240,37 @@ impl RandomNetwork {
         });
         safetensors::serialize(views, None).unwrap()
     }
+}
+
+/// The description of a model whose data set has the columns of its network and nothing else.
+fn document(architecture: &Architecture) -> Value {
+    json!({
+        "format_version": 1, "id": "random", "step_ms": 300_000, "architecture": architecture,
+        "encoding": encoding(architecture),
+    })
+}
+
+fn encoding(of: &Architecture) -> Value {
+    let targets: Vec<String> = (0..of.targets()).map(|target| format!("t{target}")).collect();
+    let normalizer = json!({
+        "type": "GroupNormalizer", "method": "standard", "center": true, "transformation": null,
+        "method_kwargs": {}, "groups": [], "scale_by_group": false, "norm": {"center": 0.0, "scale": 1.0},
+    });
+    let encoder = json!({"type": "NaNLabelEncoder", "add_nan": false, "classes": [["a", 0]]});
+    let columns = of.x_categoricals.iter().chain(of.categorical_groups.keys()).map(String::as_str);
+    let encoders: BTreeMap<&str, &Value> =
+        columns.chain(["g", "__group_id__g"]).map(|name| (name, &encoder)).collect();
+    let normalizers = vec![&normalizer; targets.len()];
+    json!({
+        "kind": "pytorch_forecasting", "time_idx": "time_idx", "targets": targets, "group_ids": ["g"],
+        "multi_target": targets.len() > 1, "max_encoder_length": 9, "min_encoder_length": 1,
+        "max_prediction_length": 5, "min_prediction_length": 1, "allow_missing_timesteps": false,
+        "add_relative_time_idx": false, "add_target_scales": false, "add_encoder_length": false,
+        "variable_groups": of.categorical_groups, "constant_fill_strategy": {}, "lags": {},
+        "reals": of.x_reals, "flat_categoricals": of.x_categoricals, "scalers": {},
+        "target_normalizer": {"type": "MultiNormalizer", "normalizers": normalizers},
+        "categorical_encoders": encoders,
+    })
 }
 
 impl StateTensor {
