@@ -2,9 +2,12 @@
 """Turns golden sets made with pytorch-forecasting into test fixtures.
 
 A golden set is a folder with `hparams.json`, `dataset_parameters.json`, `model.safetensors`,
-`inputs*.safetensors`, `outputs*.safetensors` and `raw_rows.parquet`. The fixture holds a model directory as
-`Model::from_dir` reads it (`model.json` and `model.safetensors`), the raw rows, and those inputs and outputs
+`inputs*.safetensors`, `outputs*.safetensors`, `raw_rows.parquet` and, in some sets, what the modules of the
+network returned for the first window alone (`intermediates_sample0.safetensors`). The fixture holds a model
+directory as `Model::from_dir` reads it (`model.json` and `model.safetensors`), the raw rows, and those tensors
 that tests compare: double-precision duplicates and encoder targets are left out to keep the repository small.
+Of the intermediates, those that other tensors repeat are left out; if the rest is larger than
+INTERMEDIATES_BYTES_MAX, every STEPS_APART-th time step is kept.
 
     python3 golden_fixtures.py GOLDEN_ROOT FIXTURE_ROOT
 """
@@ -18,6 +21,10 @@ from pathlib import Path
 from safetensors.numpy import load_file, save_file
 
 LEFT_OUT = ("prediction_f64", "network_output_f64", "encoder_target", "decoder_target", "groups")
+INTERMEDIATES_BYTES_MAX = 200_000
+STEPS_APART = 8
+# The outputs file has the first two, the embedding tables the last.
+INTERMEDIATES_LEFT_OUT = ("network_output", "multihead_attn.1", "input_embeddings.")
 ARCHITECTURE_LEFT_OUT = ("format", "dropout", "n_targets", "output_size", "embedding_paddings")
 
 
@@ -35,6 +42,15 @@ def model_json(source: Path, name: str) -> dict:
     }
 
 
+def intermediates(source: Path) -> dict:
+    tensors = load_file(source)
+    kept = {k: v for k, v in tensors.items() if not k.startswith(INTERMEDIATES_LEFT_OUT)}
+    if sum(v.nbytes for v in kept.values()) <= INTERMEDIATES_BYTES_MAX:
+        return kept
+    # Time is the second of three or more axes.
+    return {k: v[:, ::STEPS_APART].copy() if v.ndim > 2 else v for k, v in kept.items()}
+
+
 def convert(source: Path, target: Path) -> None:
     (target / "model").mkdir(parents=True, exist_ok=True)
     document = model_json(source, source.name)
@@ -44,6 +60,9 @@ def convert(source: Path, target: Path) -> None:
     for tensors in sorted(source.glob("*puts*.safetensors")):
         kept = {k: v for k, v in load_file(tensors).items() if k not in LEFT_OUT}
         save_file(kept, target / tensors.name)
+    if (source / "intermediates_sample0.safetensors").exists():
+        kept = intermediates(source / "intermediates_sample0.safetensors")
+        save_file(kept, target / "intermediates.safetensors")
 
 
 def main() -> None:

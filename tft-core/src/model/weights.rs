@@ -159,7 +159,8 @@ fn own_name<'a>(name: &'a str, expected: &'a StateDict) -> &'a str {
 }
 
 fn is_same(one: &WeightTensor, other: &WeightTensor) -> bool {
-    one.values.iter().map(|value| value.to_bits()).eq(other.values.iter().map(|value| value.to_bits()))
+    let bits = |tensor: &WeightTensor| -> Vec<u32> { tensor.values.iter().map(|v| v.to_bits()).collect() };
+    one.shape == other.shape && bits(one) == bits(other)
 }
 
 fn to_single_precision(view: &TensorView<'_>) -> Option<Vec<f32>> {

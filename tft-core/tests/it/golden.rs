@@ -66,6 +66,10 @@ impl Tensors {
         ArrayD::from_shape_vec(IxDyn(tensor.shape()), values).unwrap()
     }
 
+    pub(crate) fn names(&self) -> Vec<String> {
+        SafeTensors::deserialize(&self.0).unwrap().names().into_iter().map(str::to_owned).collect()
+    }
+
     pub(crate) fn integers(&self, name: &str) -> ArrayD<i64> {
         self.f64(name).mapv(|value| value as i64)
     }

@@ -22,5 +22,11 @@ mod imported;
 mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod plain_network;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod plain_parity;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod random_network;
 mod send_sync;
 mod window_properties;

@@ -109,13 +109,17 @@ impl Loader<'_> {
 }
 
 /// The matrix of linear interpolation with aligned corners, `[input, output]` row by row.
+///
+/// Positions are found in single precision, as the reference does: in a wide input they are off by parts of
+/// a feature that would otherwise show in the weights.
 fn interpolation(input: usize, output: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; input * output];
+    let scale = if output == 1 { 0.0 } else { (input - 1) as f32 / (output - 1) as f32 };
     for column in 0..output {
-        let at = if output == 1 { 0.0 } else { column as f64 * (input - 1) as f64 / (output - 1) as f64 };
+        let at = scale * column as f32;
         let low = (at.floor() as usize).min(input - 1);
         let high = (low + 1).min(input - 1);
-        let share = (at - low as f64) as f32;
+        let share = (at - low as f32).clamp(0.0, 1.0);
         matrix[low * output + column] += 1.0 - share;
         matrix[high * output + column] += share;
     }
