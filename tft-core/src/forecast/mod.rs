@@ -112,15 +112,14 @@ impl MetricForecast {
         values: Array2<f32>,
         range: &crate::schema::Metric,
     ) -> Self {
-        let mut values = values;
+        let mut values = values.as_standard_layout().into_owned();
         for mut row in values.rows_mut() {
             for value in &mut row {
                 let finite = if value.is_finite() { *value } else { current };
                 *value = range.clamp(f64::from(finite)) as f32;
             }
-            if let Some(row) = row.as_slice_mut() {
-                row.sort_unstable_by(f32::total_cmp);
-            }
+            let row = row.as_slice_mut().expect("invariant: rows of the standard layout are contiguous");
+            row.sort_unstable_by(f32::total_cmp);
         }
         Self { metric, method, current, values }
     }

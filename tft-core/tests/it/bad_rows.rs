@@ -65,8 +65,21 @@ fn a_target_that_is_not_a_number_is_named_with_its_step() {
 }
 
 #[test]
-fn a_group_may_be_new_where_the_constants_are_global() {
-    let rows = rows("never seen", steps(0..16));
-    let encoded = encoding().encode_last(&rows).unwrap();
-    assert_eq!(encoded.groups, [["never seen"]]);
+fn groups_without_a_class_are_all_named() {
+    let values = (0..32).map(|step| f64::from(step % 16)).collect();
+    let groups = (0..32).map(|step| if step < 16 { "s8" } else { "s9" }.to_owned()).collect();
+    let rows = Rows::new()
+        .with("g", Column::Texts(groups))
+        .and_then(|rows| rows.with("time_idx", Column::Integers((0..32).map(|step| step % 16).collect())))
+        .and_then(|rows| rows.with("y", Column::Reals(values)))
+        .unwrap();
+    insta::assert_snapshot!(refusal(&rows), @r#"rows cannot be encoded: `g` of group ["s8"] has the unknown class `s8`, and its encoder has no class for unknown ones; `g` of group ["s9"] has the unknown class `s9`, and its encoder has no class for unknown ones"#);
+}
+
+#[test]
+fn an_encoder_without_steps_is_refused() {
+    let mut encoding = encoding();
+    encoding.min_encoder_length = 0;
+    let error = encoding.encode_last(&rows("s0", steps(0..4))).unwrap_err();
+    insta::assert_snapshot!(error, @r#"rows cannot be encoded: group ["s0"] has no encoder step, and an empty encoder has no meaning"#);
 }
