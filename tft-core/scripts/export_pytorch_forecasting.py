@@ -81,11 +81,12 @@ class ExportError(Exception):
         super().__init__("the model can not be exported:\n" + "\n".join(f"- {line}" for line in self.problems))
 
 
-def export(model, dataset, directory, *, id=None, step_ms=STEP_MS_DEFAULT, rows=None, remarks=None):
+def export(model, dataset, directory, *, id=None, step_ms=STEP_MS_DEFAULT, rows=None, sources=None, remarks=None):
     """Writes a model directory; `rows`, a raw data frame, gives the example windows and is not changed.
 
-    `dataset` is the data set of the training: its encoders and scalers are what is exported. Raises ExportError
-    before anything is written.
+    `dataset` is the data set of the training: its encoders and scalers are what is exported. `sources` says where
+    columns come from when servers are forecast, as in `{"cores": {"metric": "cpu_count"}}`; most are known by
+    their names. Raises ExportError before anything is written.
     """
     directory = Path(directory)
     id = id or re.sub(r"[^!-~]+", "-", directory.resolve().name)[:ID_LENGTH_MAX]
@@ -99,6 +100,8 @@ def export(model, dataset, directory, *, id=None, step_ms=STEP_MS_DEFAULT, rows=
         weights = save(state_tensors(model))
     identity = {"id": id, "step_ms": int(step_ms), "weights_sha256": hashlib.sha256(weights).hexdigest()}
     document = model_document(model, dataset, identity, remarks or {})
+    if sources:
+        document["encoding"]["sources"] = sources
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "model.safetensors").write_bytes(weights)
     write_json(document, directory / "model.json", indent=1)
@@ -570,6 +573,8 @@ def arguments_of(command_line):
     folder = "folder with model.safetensors, dataset_parameters.pkl, config.json and perhaps server_mapping.json"
     parser.add_argument("--system-folder", type=Path, help=folder)
     parser.add_argument("--out", type=Path, required=True, help="model directory to write")
+    sources = "JSON file that says where columns come from when servers are forecast, by column"
+    parser.add_argument("--sources", type=Path, help=sources)
     parser.add_argument("--id", help="name of the model in replies and logs (default: the directory's name)")
     step_ms = "length of a step in ms (default: %(default)s)"
     parser.add_argument("--step-ms", type=int, default=STEP_MS_DEFAULT, help=step_ms)
@@ -590,8 +595,9 @@ def main(command_line=None):
         else:
             model, dataset = load_checkpoint(arguments.checkpoint), load_dataset(arguments.dataset)
         rows = pd.read_parquet(arguments.rows) if arguments.rows else None
+        sources = read_json(arguments.sources) if arguments.sources else None
         identity = {"id": arguments.id, "step_ms": arguments.step_ms}
-        export(model, dataset, arguments.out, rows=rows, remarks=remarks, **identity)
+        export(model, dataset, arguments.out, rows=rows, sources=sources, remarks=remarks, **identity)
     except (ExportError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
 

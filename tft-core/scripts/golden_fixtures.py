@@ -4,12 +4,13 @@
 A golden set is a folder with `hparams.json`, `dataset_parameters.json`, `model.safetensors`,
 `inputs*.safetensors`, `outputs*.safetensors`, `raw_rows.parquet` and, in some sets, what the modules of the
 network returned for the first window alone (`intermediates_sample0.safetensors`). The fixture holds a model
-directory as `Model::from_dir` reads it (`model.json` and `model.safetensors`), the raw rows, and those tensors
-that tests compare: double-precision duplicates and encoder targets are left out to keep the repository small.
+directory as `Model::from_dir` reads it, the raw rows, and those tensors that tests compare: double-precision
+duplicates and encoder targets are left out to keep the repository small. The model directory has a `model.json`
+or, for sets named after `--dumped`, the parameter files as they are.
 Of the intermediates, those that other tensors repeat are left out; if the rest is larger than
 INTERMEDIATES_BYTES_MAX, every STEPS_APART-th time step is kept.
 
-    python3 golden_fixtures.py GOLDEN_ROOT FIXTURE_ROOT
+    python3 golden_fixtures.py GOLDEN_ROOT FIXTURE_ROOT [--dumped NAME ...]
 """
 
 import argparse
@@ -51,14 +52,22 @@ def intermediates(source: Path) -> dict:
     return {k: v[:, ::STEPS_APART].copy() if v.ndim > 2 else v for k, v in kept.items()}
 
 
-def convert(source: Path, target: Path) -> None:
-    (target / "model").mkdir(parents=True, exist_ok=True)
-    document = model_json(source, source.name)
-    (target / "model" / "model.json").write_text(json.dumps(document, indent=1) + "\n")
-    shutil.copyfile(source / "model.safetensors", target / "model" / "model.safetensors")
+def write_model(source: Path, target: Path, is_dumped: bool) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "model.safetensors", target / "model.safetensors")
+    if is_dumped:
+        for name in ("hparams.json", "dataset_parameters.json"):
+            shutil.copyfile(source / name, target / name)
+    else:
+        document = model_json(source, source.name)
+        (target / "model.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def convert(source: Path, target: Path, is_dumped: bool) -> None:
+    write_model(source, target / "model", is_dumped)
     shutil.copyfile(source / "raw_rows.parquet", target / "rows.parquet")
-    for tensors in sorted(source.glob("*puts*.safetensors")):
-        kept = {k: v for k, v in load_file(tensors).items() if k not in LEFT_OUT}
+    for tensors in sorted([*source.glob("*puts*.safetensors"), *source.glob("interpretation.safetensors")]):
+        kept = {k: v for k, v in load_file(tensors).items() if not k.startswith(LEFT_OUT)}
         save_file(kept, target / tensors.name)
     if (source / "intermediates_sample0.safetensors").exists():
         kept = intermediates(source / "intermediates_sample0.safetensors")
@@ -69,9 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("golden_root", type=Path)
     parser.add_argument("fixture_root", type=Path)
+    parser.add_argument("--dumped", nargs="*", default=[], help="sets whose parameter files are kept as they are")
     arguments = parser.parse_args()
-    for source in sorted(path for path in arguments.golden_root.iterdir() if path.is_dir()):
-        convert(source, arguments.fixture_root / source.name)
+    for source in sorted(path for path in arguments.golden_root.iterdir() if (path / "hparams.json").exists()):
+        convert(source, arguments.fixture_root / source.name, source.name in arguments.dumped)
 
 
 if __name__ == "__main__":
