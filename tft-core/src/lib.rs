@@ -84,3 +84,8 @@ pub use window::{Feed, FeedLimits, IngestReport, Record, Rejection, RollingWindo
 #[cfg(all(doctest, feature = "burn", feature = "default-model"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's program, compiled.
+#[cfg(all(doctest, feature = "burn"))]
+#[doc = include_str!("../docs/import.md")]
+struct ImportGuide;

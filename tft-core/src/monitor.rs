@@ -78,8 +78,9 @@ impl Monitor {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the schema has more metrics than an
-    /// alert engine may have rules.
+    /// alert engine may have rules, or naming everything that the forecaster's model reads and it lacks.
     pub fn new(schema: &Schema, forecaster: Forecaster) -> Result<Self, Error> {
+        forecaster.check_schema(schema)?;
         Ok(Self {
             schema: schema.clone(),
             forecaster,

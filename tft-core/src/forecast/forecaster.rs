@@ -6,6 +6,8 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "burn")]
+use super::NetworkTrace;
 use super::runner::ModelRunner;
 use super::{FleetForecast, Forecast, Method, MetricForecast, QuantileLevels, fallback_forecast};
 use crate::error::{Error, ErrorKind};
@@ -99,6 +101,14 @@ impl Forecaster {
         })
     }
 
+    /// Checks that a window of this schema has everything that the model reads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] naming every column of an imported model that the schema lacks.
+    pub fn check_schema(&self, schema: &Schema) -> Result<(), Error> {
+        self.runner.as_ref().map_or(Ok(()), |runner| runner.check_schema(schema))
+    }
+
     /// Forecasts every server of the window from its newest closed step at `now`.
     ///
     /// A metric goes to the model if it has at least [`history_steps_min`](Self::history_steps_min) steps of
@@ -135,6 +145,24 @@ impl Forecaster {
             forecast.metrics.sort_by_key(|forecast| forecast.metric);
         }
         Ok(fleet)
+    }
+
+    /// Runs one server from a given step and keeps what the network saw and answered, to be explained.
+    ///
+    /// Without windows if the model takes nothing of the server; none if there is no such server or no model.
+    ///
+    /// # Errors
+    /// As [`forecast`](Self::forecast).
+    #[cfg(feature = "burn")]
+    pub fn trace(
+        &self,
+        window: &RollingWindow,
+        origin: Step,
+        server: &str,
+    ) -> Result<Option<NetworkTrace>, Error> {
+        self.check_window(window)?;
+        let (Some(runner), Some(view)) = (&self.runner, window.server(server)) else { return Ok(None) };
+        runner.trace(window, &view, origin).map(Some)
     }
 
     /// Returns the model's name, if there is a model.

@@ -67,6 +67,20 @@ pub struct MetricForecast {
     values: Array2<f32>,
 }
 
+/// What a network saw of one server and what it answered, before anything is scaled back or sorted.
+#[cfg(feature = "burn")]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NetworkTrace {
+    /// The metrics that each window forecasts, by their positions in the schema: one each with the built-in
+    /// model, all targets with an imported one.
+    pub windows: Vec<Vec<usize>>,
+    /// The encoded windows.
+    pub batch: crate::model::TensorBatch,
+    /// The network's answer, with its attention and its variable selection weights.
+    pub output: crate::model::NetworkOutput,
+}
+
 /// What made a forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

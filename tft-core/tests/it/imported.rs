@@ -9,7 +9,7 @@ use tft_core::forecast::{Forecaster, ForecasterConfig, Method, MetricForecast, b
 use tft_core::model::{Column, Rows};
 use tft_core::schema::{Metric, MetricKind, Profile, Schema, SchemaConfig};
 use tft_core::time::Timestamp;
-use tft_core::{ErrorKind, Model, Record, RollingWindow, WindowConfig};
+use tft_core::{ErrorKind, Model, Monitor, Record, RollingWindow, WindowConfig};
 
 use crate::golden::GoldenSet;
 
@@ -203,6 +203,7 @@ fn what_the_schema_lacks_is_named_all_at_once() {
     let mut forecaster = Forecaster::new(model, ForecasterConfig::default()).unwrap();
     let error = forecaster.forecast(&window(&schema, &forecaster), at(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert_eq!(error.to_string(), Monitor::new(&schema, forecaster).unwrap_err().to_string());
     insta::assert_snapshot!(error, @"the window lacks what the model needs: column `mem_used_pct` needs the metric `mem_used_pct`, which the schema lacks; column `net_in_mb_s` needs the metric `net_in_mb_s`, which the schema lacks; column `load_average` needs the metric `load_average`, which the schema lacks; column `cores` needs the metric `cores`, which the schema lacks; column `swap_used_pct` needs the metric `swap_used_pct`, which the schema lacks; column `cpu_iowait_pct` needs the metric `cpu_iowait_pct`, which the schema lacks; column `region` needs the metric `region`, which the schema lacks; column `rack` needs the metric `rack`, which the schema lacks; column `dow` needs the metric `dow`, which the schema lacks; column `shift` needs the metric `shift`, which the schema lacks");
 }
 

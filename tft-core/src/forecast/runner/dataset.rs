@@ -5,9 +5,11 @@ use ndarray::{Array2, Array3, Axis, s};
 use super::assembly::{Assembly, Span};
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
-use crate::forecast::{FleetForecast, Method, MetricForecast};
+use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
 use crate::model::{DatasetEncoding, Model, Network, default_device};
 use crate::quantile::QuantileLevels;
+use crate::schema::Schema;
+use crate::time::{Step, StepLength};
 use crate::window::{RollingWindow, ServerView};
 
 /// An imported network and the encoding of its data set.
@@ -43,6 +45,10 @@ impl DatasetRunner {
         Ok(Self { network: model.network(&default_device()), quantiles, positions, model, encoding })
     }
 
+    pub(super) fn check_schema(&self, schema: &Schema) -> Result<(), Error> {
+        Assembly::new(&self.encoding, schema).map(|_| ())
+    }
+
     pub(super) fn run(
         &self,
         window: &RollingWindow,
@@ -50,18 +56,39 @@ impl DatasetRunner {
         fleet: &mut FleetForecast,
     ) -> Result<(), Error> {
         let assembly = Assembly::new(&self.encoding, window.schema())?;
-        let span = Span {
-            origin: fleet.origin,
-            step_length: fleet.step_length,
-            history_steps: self.encoding.max_encoder_length + self.encoding.max_lag(),
-            horizon_steps: self.encoding.max_prediction_length,
-        };
+        let span = self.span(fleet.origin, fleet.step_length);
         let statistics = assembly.fleet_history(window, span);
         let servers: Vec<_> = window.servers().enumerate().collect();
         for block in servers.chunks(block_windows) {
             self.run_block(window, &assembly, (block, &statistics, span), fleet)?;
         }
         Ok(())
+    }
+
+    /// Runs one server, if the model takes it: one window of all targets.
+    pub(super) fn trace(
+        &self,
+        window: &RollingWindow,
+        view: &ServerView<'_>,
+        origin: Step,
+    ) -> Result<NetworkTrace, Error> {
+        let assembly = Assembly::new(&self.encoding, window.schema())?;
+        let span = self.span(origin, window.config().step);
+        let statistics = assembly.fleet_history(window, span);
+        let assembled = assembly.rows(window, &[(0, *view)], &statistics, span)?;
+        let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
+        let output = self.network.forward(&encoded.batch)?;
+        let windows = taken.iter().map(|_| assembly.target_metrics.clone()).collect();
+        Ok(NetworkTrace { windows, batch: encoded.batch, output })
+    }
+
+    fn span(&self, origin: Step, step_length: StepLength) -> Span {
+        Span {
+            origin,
+            step_length,
+            history_steps: self.encoding.max_encoder_length + self.encoding.max_lag(),
+            horizon_steps: self.encoding.max_prediction_length,
+        }
     }
 
     /// Forecasts a block of servers; leaves out those whose history the encoding cannot take.

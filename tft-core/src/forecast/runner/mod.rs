@@ -22,10 +22,12 @@ mod with_network {
     use super::dataset::DatasetRunner;
     use super::univariate::UnivariateRunner;
     use crate::error::Error;
-    use crate::forecast::FleetForecast;
+    use crate::forecast::{FleetForecast, NetworkTrace};
     use crate::model::{Encoding, Model};
     use crate::quantile::QuantileLevels;
-    use crate::window::RollingWindow;
+    use crate::schema::Schema;
+    use crate::time::Step;
+    use crate::window::{RollingWindow, ServerView};
 
     /// A network and the encoding of its windows.
     #[derive(Debug)]
@@ -70,6 +72,30 @@ mod with_network {
             }
         }
 
+        /// Runs one server and keeps what the network saw and answered.
+        ///
+        /// # Errors
+        /// As [`run`](Self::run).
+        pub(in crate::forecast) fn trace(
+            &self,
+            window: &RollingWindow,
+            view: &ServerView<'_>,
+            origin: Step,
+        ) -> Result<NetworkTrace, Error> {
+            match self {
+                Self::Univariate(runner) => runner.trace(window, view, origin),
+                Self::Dataset(runner) => runner.trace(window, view, origin),
+            }
+        }
+
+        /// Checks that a schema has everything that the model reads.
+        pub(in crate::forecast) fn check_schema(&self, schema: &Schema) -> Result<(), Error> {
+            match self {
+                Self::Univariate(_) => Ok(()),
+                Self::Dataset(runner) => runner.check_schema(schema),
+            }
+        }
+
         pub(in crate::forecast) fn model(&self) -> &Model {
             match self {
                 Self::Univariate(runner) => &runner.model,
@@ -91,6 +117,7 @@ mod without_network {
     use crate::error::Error;
     use crate::forecast::FleetForecast;
     use crate::model::Model;
+    use crate::schema::Schema;
     use crate::window::RollingWindow;
 
     /// Nothing: no value of this type exists.
@@ -104,6 +131,10 @@ mod without_network {
             _: usize,
             _: &mut FleetForecast,
         ) -> Result<(), Error> {
+            match *self {}
+        }
+
+        pub(in crate::forecast) fn check_schema(&self, _: &Schema) -> Result<(), Error> {
             match *self {}
         }
 

@@ -3,11 +3,12 @@
 use ndarray::Axis;
 
 use crate::error::Error;
-use crate::forecast::{FleetForecast, Method, MetricForecast};
+use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
 use crate::model::{History, Model, Network, UnivariateEncoding, default_device};
 use crate::quantile::QuantileLevels;
 use crate::schema::Schema;
-use crate::window::RollingWindow;
+use crate::time::{Step, Timestamp};
+use crate::window::{RollingWindow, ServerView};
 
 /// A network of single series and their encoding.
 #[derive(Debug)]
@@ -63,6 +64,37 @@ impl UnivariateRunner {
             && encoder.iter().all(|value| !value.is_nan())
     }
 
+    /// Runs the metrics of one server that the model takes, one window each.
+    pub(super) fn trace(
+        &self,
+        window: &RollingWindow,
+        view: &ServerView<'_>,
+        origin: Step,
+    ) -> Result<NetworkTrace, Error> {
+        let mut pending = Pending::default();
+        let mut history = vec![f32::NAN; self.encoding.history_steps()];
+        for metric in 0..window.schema().metrics().len() {
+            view.copy_filled_history(metric, origin, &mut history);
+            if self.takes(&history) {
+                pending.series.push((0, metric));
+                pending.histories.extend_from_slice(&history);
+            }
+        }
+        let (step_length, schema) = (window.config().step, window.schema());
+        let histories = self.histories(&pending, schema, step_length.start_of(origin));
+        let batch = self.encoding.encode(&histories, step_length)?.batch;
+        let output = self.network.forward(&batch)?;
+        let windows = pending.series.iter().map(|&(_, metric)| vec![metric]).collect();
+        Ok(NetworkTrace { windows, batch, output })
+    }
+
+    fn histories<'p>(&self, pending: &'p Pending, schema: &Schema, origin: Timestamp) -> Vec<History<'p>> {
+        let values = pending.histories.chunks_exact(self.encoding.history_steps());
+        let kind = |metric: usize| schema.metrics()[metric].kind;
+        let series = pending.series.iter().zip(values);
+        series.map(|(&(_, metric), values)| History { values, origin, kind: kind(metric) }).collect()
+    }
+
     /// Runs the waiting series and hands their forecasts out.
     fn run_pending(
         &self,
@@ -74,12 +106,7 @@ impl UnivariateRunner {
             return Ok(());
         }
         let origin = fleet.step_length.start_of(fleet.origin);
-        let histories: Vec<History<'_>> = pending
-            .series
-            .iter()
-            .zip(pending.histories.chunks_exact(self.encoding.history_steps()))
-            .map(|(&(_, metric), values)| History { values, origin, kind: schema.metrics()[metric].kind })
-            .collect();
+        let histories = self.histories(pending, schema, origin);
         let encoded = self.encoding.encode(&histories, fleet.step_length)?;
         let output = self.network.forward(&encoded.batch)?;
         let quantiles = encoded.predictions(&output, self.model.document().calibration.as_ref())?;
