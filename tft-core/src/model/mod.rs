@@ -10,9 +10,12 @@ mod document;
 mod encoding;
 #[cfg(feature = "burn")]
 mod network;
+mod predictions;
 mod problems;
 mod reference_files;
 mod state_dict;
+#[cfg(feature = "burn")]
+mod verification;
 mod weights;
 
 use std::path::Path;
@@ -33,6 +36,8 @@ pub use encoding::{
 pub(crate) use encoding::{Frame, Window};
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};
+#[cfg(feature = "burn")]
+pub use verification::{OutputDifference, Tolerance, Verification};
 
 use self::weights::Weights;
 use crate::error::{Error, ErrorKind};

@@ -23,4 +23,6 @@ mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
 mod send_sync;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod verification;
 mod window_properties;
