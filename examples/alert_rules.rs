@@ -4,7 +4,7 @@
 //! three steps, and recovers below 80 %. The server leaks until it is restarted.
 //!
 //! ```sh
-//! cargo run -p examples --example alert_rules
+//! cargo run -p tft-examples --example alert_rules
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

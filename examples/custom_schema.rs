@@ -4,7 +4,7 @@
 //! the model expects for each metric in two hours.
 //!
 //! ```sh
-//! cargo run -p examples --example custom_schema
+//! cargo run -p tft-examples --example custom_schema
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

@@ -3,7 +3,7 @@
 //! Feeds two days of one server's CPU load, then prints what the built-in model expects.
 //!
 //! ```sh
-//! cargo run -p examples --example embed
+//! cargo run -p tft-examples --example embed
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

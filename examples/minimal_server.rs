@@ -4,7 +4,7 @@
 //! on until Ctrl-C; with `--once` it stops after the answer.
 //!
 //! ```sh
-//! cargo run -p examples --example minimal_server
+//! cargo run -p tft-examples --example minimal_server
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

@@ -51,13 +51,13 @@ impl StepAttention {
 
     /// Returns the mean over the windows that attend to a step; 0 where none does.
     pub(super) fn mean(&self) -> Array1<f32> {
-        self.0.axis_iter(Axis(1)).map(|step| or_zero(mean_of_present(step))).collect()
+        self.0.axis_iter(Axis(1)).map(|step| or_zero(mean_of_present(&step))).collect()
     }
 }
 
 fn fill<'a>(mut row: ArrayViewMut1<'_, f32>, steps: impl Iterator<Item = ArrayView1<'a, f32>>) {
     for (mean, heads) in row.iter_mut().zip(steps) {
-        *mean = mean_of_present(heads.mapv(dropped_if_small).view());
+        *mean = mean_of_present(&heads.mapv(dropped_if_small).view());
     }
 }
 
@@ -66,7 +66,7 @@ fn dropped_if_small(weight: f32) -> f32 {
 }
 
 /// The mean of what is not NaN; NaN if all is.
-fn mean_of_present(values: ArrayView1<'_, f32>) -> f32 {
+fn mean_of_present(values: &ArrayView1<'_, f32>) -> f32 {
     let present = values.iter().filter(|value| !value.is_nan());
     let (sum, count) = present.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
     sum / count as f32

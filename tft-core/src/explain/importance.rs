@@ -35,17 +35,17 @@ impl Importance {
 
     /// Returns the variables and their shares in all windows, the most important first; shares sum to 1.
     pub fn ranked(&self) -> Vec<(&str, f32)> {
-        self.rank(self.total().view())
+        self.rank(&self.total().view())
     }
 
     /// Returns the variables and their shares in one window, the most important first; shares sum to 1.
     ///
     /// None if there is no such window.
     pub fn ranked_in(&self, window: usize) -> Option<Vec<(&str, f32)>> {
-        (window < self.weights.nrows()).then(|| self.rank(self.weights.row(window)))
+        (window < self.weights.nrows()).then(|| self.rank(&self.weights.row(window)))
     }
 
-    fn rank(&self, weights: ArrayView1<'_, f32>) -> Vec<(&str, f32)> {
+    fn rank(&self, weights: &ArrayView1<'_, f32>) -> Vec<(&str, f32)> {
         let sum = weights.sum();
         let share = |weight: &f32| if sum > 0.0 { weight / sum } else { 0.0 };
         let names = self.variables.iter().map(String::as_str);

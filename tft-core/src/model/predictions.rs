@@ -55,17 +55,17 @@ fn scaled_back(
     scales: &[CenterScale],
     normalizer: &Normalizer,
 ) -> Result<Array3<f32>, Error> {
-    let (windows, scales_found) = (output.dim().0, scales.len());
-    if windows != scales_found {
-        return Err(PredictionError::Windows { target, windows, scales: scales_found }.into());
+    let (windows, found) = (output.dim().0, scales.len());
+    if windows != found {
+        return Err(PredictionError::Windows { target, windows, scales: found }.into());
     }
     let transformation = normalizer.transformation();
     let mut predictions = output.clone();
     for (mut window, constants) in predictions.axis_iter_mut(Axis(0)).zip(scales) {
         let (center, scale) = (constants.center as f32, constants.scale as f32);
         window.mapv_inplace(|value| {
-            let scaled = value * scale + center;
-            transformation.map_or(scaled, |transformation| transformation.reverse(scaled))
+            let y = value * scale + center;
+            transformation.map_or(y, |transformation| transformation.reverse(y))
         });
     }
     Ok(predictions)

@@ -21,20 +21,20 @@ fn check(name: &str) {
     let (output, batch, architecture) = explained(name);
     let expected = GoldenSet::new(name).tensors("interpretation");
     let interpretation = Interpretation::of(&output, &batch, &architecture, 0).unwrap();
-    assert_close(&expected, "none.attention", interpretation.attention.clone().into_dyn());
+    assert_close(&expected, "none.attention", &interpretation.attention.clone().into_dyn());
     for (kind, importance) in [
         ("static", &interpretation.static_variables),
         ("encoder", &interpretation.encoder_variables),
         ("decoder", &interpretation.decoder_variables),
     ] {
         let name = format!("none.{kind}_variables");
-        assert_close(&expected, &name, importance.weights.clone().into_dyn());
+        assert_close(&expected, &name, &importance.weights.clone().into_dyn());
         assert_eq!(importance.variables.len(), importance.weights.ncols());
     }
     check_summary(&expected, "sum", interpretation.total());
     check_summary(&expected, "mean", interpretation.mean());
     let later = Interpretation::of(&output, &batch, &architecture, 2).unwrap();
-    assert_close(&expected, "horizon2.attention", later.attention.into_dyn());
+    assert_close(&expected, "horizon2.attention", &later.attention.into_dyn());
 }
 
 fn check_summary(expected: &Tensors, reduction: &str, summary: InterpretationSummary) {
@@ -44,11 +44,11 @@ fn check_summary(expected: &Tensors, reduction: &str, summary: InterpretationSum
         ("encoder_variables", summary.encoder_variables_total),
         ("decoder_variables", summary.decoder_variables_total),
     ] {
-        assert_close(expected, &format!("{reduction}.{part}"), found.into_dyn());
+        assert_close(expected, &format!("{reduction}.{part}"), &found.into_dyn());
     }
 }
 
-fn assert_close(expected: &Tensors, name: &str, found: ArrayD<f32>) {
+fn assert_close(expected: &Tensors, name: &str, found: &ArrayD<f32>) {
     let expected = expected.f64(name);
     assert_eq!(found.shape(), expected.shape(), "{name}");
     let differences = found.mapv(f64::from) - &expected;

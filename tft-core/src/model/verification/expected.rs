@@ -71,7 +71,7 @@ struct Document<'a> {
 struct Fields<'a> {
     file: &'a str,
     object: &'static str,
-    fields: &'a BTreeMap<String, &'a RawValue>,
+    texts: &'a BTreeMap<String, &'a RawValue>,
 }
 
 impl Expected {
@@ -84,8 +84,8 @@ impl Expected {
         }
         // A pass of its own: raw values cannot be flattened into the document.
         let rows: RecordedRows<'_> = serde_json::from_slice(text).map_err(unreadable)?;
-        let inputs = Fields { file, object: "inputs", fields: &document.inputs };
-        let outputs = Fields { file, object: "outputs", fields: &document.outputs };
+        let inputs = Fields { file, object: "inputs", texts: &document.inputs };
+        let outputs = Fields { file, object: "outputs", texts: &document.outputs };
         let batch = inputs.batch(architecture)?;
         Ok(Self {
             target_scales: inputs.target_scales(architecture, batch.windows())?,
@@ -143,7 +143,7 @@ impl Fields<'_> {
             parts.map_err(|problem| self.error(name, problem))
         };
         let attention = |name: &str, keys| {
-            let is_recorded = self.fields.contains_key(name);
+            let is_recorded = self.texts.contains_key(name);
             is_recorded.then(|| self.array(name, &[windows, decoder, heads, keys])).transpose()
         };
         Ok(ExpectedOutputs {
@@ -173,7 +173,7 @@ impl Fields<'_> {
     }
 
     fn required(&self, name: &str) -> Result<&RawValue, Error> {
-        self.fields.get(name).copied().ok_or_else(|| self.error(name, "is missing".to_owned()))
+        self.texts.get(name).copied().ok_or_else(|| self.error(name, "is missing".to_owned()))
     }
 
     fn whole(&self, name: &str, number: f64) -> Result<u32, Error> {
