@@ -55,6 +55,7 @@
 
 pub mod alert;
 pub mod error;
+pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
@@ -69,6 +70,7 @@ pub mod window;
 
 pub use alert::{Alert, AlertConfig, AlertEngine, AlertState, Rule, ServerObservation, Severity, Transition};
 pub use error::{Error, ErrorKind};
+pub use explain::Interpretation;
 pub use forecast::{
     FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
 };

@@ -1,4 +1,4 @@
-//! The command line: `serve`, which is the default, and `demo`.
+//! The command line: `serve`, which is the default, `demo` and `model`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, ServeArgs};
+use crate::config::args::{DemoArgs, ModelCommand, ServeArgs};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
+use crate::model;
 use crate::server::Server;
 
 /// Forecasts the health of a fleet of servers, over HTTP.
@@ -30,21 +31,26 @@ enum Command {
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Look into a model directory
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 /// Runs the command that the process's arguments ask for.
 ///
-/// Errors are one line on standard error and exit code 1.
+/// Errors are one line on standard error and exit code 1. `model verify` also exits with 1, without such a
+/// line, if the model's outputs differ.
 pub fn run() -> ExitCode {
     start_logging();
     let cli = Cli::parse();
     let done = match cli.command {
-        None => serve(cli.serve),
-        Some(Command::Serve(args)) => serve(args),
-        Some(Command::Demo(args)) => demo(args),
+        None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
+        Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Model(command)) => model::run(command),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("tft-service: {}", in_one_line(&error));
             ExitCode::FAILURE

@@ -43,6 +43,12 @@ pub enum ServiceError {
         /// What is wrong.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The result cannot be written to standard output.
+    #[error("cannot write the result")]
+    Output {
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread {

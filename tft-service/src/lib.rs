@@ -44,6 +44,7 @@ mod engine;
 mod error;
 mod http;
 mod limits;
+mod model;
 mod persistence;
 mod pipeline;
 mod server;

@@ -10,9 +10,12 @@ mod document;
 mod encoding;
 #[cfg(feature = "burn")]
 mod network;
+mod predictions;
 mod problems;
 mod reference_files;
 mod state_dict;
+#[cfg(feature = "burn")]
+mod verification;
 mod weights;
 
 use std::path::Path;
@@ -34,6 +37,8 @@ pub use encoding::{
 pub use network::{Network, default_device};
 #[cfg(feature = "burn")]
 pub(crate) use problems::Problems;
+#[cfg(feature = "burn")]
+pub use verification::{OutputDifference, Tolerance, Verification};
 
 use self::weights::Weights;
 use crate::error::{Error, ErrorKind};

@@ -11,6 +11,8 @@ mod bad_rows;
 mod checkpoint;
 #[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]
 mod default_model;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod explain;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
@@ -29,4 +31,6 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod verification;
 mod window_properties;

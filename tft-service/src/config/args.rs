@@ -5,6 +5,7 @@
 //! process's arguments.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
 
@@ -60,6 +61,27 @@ pub struct DemoArgs {
     /// Directory of the model [default: the built-in model]
     #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<String>,
+}
+
+/// The commands of `model`.
+#[derive(Debug, Clone, clap::Subcommand)]
+#[non_exhaustive]
+pub enum ModelCommand {
+    /// Print what a model forecasts from what: variables, targets, quantiles, scaling, groups
+    Info {
+        /// Directory of the model
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Run a model on the inputs recorded in its `expected.json` and compare what it computes
+    ///
+    /// Prints the largest difference of each output from the recorded one, absolute and relative to
+    /// max(1, |recorded|), and the tolerance. The exit code is 0 if all are within their tolerance, otherwise 1.
+    Verify {
+        /// Directory of the model, with `expected.json`
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// The checked settings of `demo`.

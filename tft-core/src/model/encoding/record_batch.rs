@@ -85,10 +85,24 @@ fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Column {
     Column::Texts(values.map(|text| text.unwrap_or(Rows::MISSING_LABEL).to_owned()).collect())
 }
 
+/// The values that the keys of a dictionary stand for, as a categorical of pandas.
 fn dictionary<K: ArrowDictionaryKeyType>(array: &arrow_array::DictionaryArray<K>) -> Option<Column> {
-    let Column::Texts(words) = to_column(array.values())? else { return None };
-    let label = |key: Option<usize>| key.map_or(Rows::MISSING_LABEL, |key| words[key].as_str()).to_owned();
-    Some(Column::Texts(array.keys_iter().map(label).collect()))
+    let keys: Vec<Option<usize>> = array.keys_iter().collect();
+    let is_complete = keys.iter().all(Option::is_some);
+    let column = match to_column(array.values())? {
+        Column::Texts(words) => {
+            let word = |key: &Option<usize>| key.map_or(Rows::MISSING_LABEL, |key| words[key].as_str());
+            Column::Texts(keys.iter().map(|key| word(key).to_owned()).collect())
+        }
+        Column::Integers(numbers) if is_complete => {
+            Column::Integers(keys.iter().flatten().map(|&key| numbers[key]).collect())
+        }
+        numbers => {
+            let numbers = numbers.as_reals();
+            Column::Reals(keys.iter().map(|key| key.map_or(f64::NAN, |key| numbers[key])).collect())
+        }
+    };
+    Some(column)
 }
 
 fn joined(left: Column, right: Column) -> Column {

@@ -27,15 +27,20 @@ impl Frame<'_> {
         }
     }
 
-    /// The keys that the reference looks a group's constants up with.
+    /// The keys that the reference looks a group's constants up with (`GroupNormalizer.get_parameters`).
     ///
     /// It passes the codes of all group variables in the order of the data set, whatever the normaliser is
-    /// grouped by, and a table by variable takes them one by one (`GroupNormalizer.get_parameters`).
+    /// grouped by. Tables by variable take them one by one: the n-th code goes to the n-th group variable
+    /// that has a table.
     fn hidden_keys(&self, normalizer: &Normalizer, window: &Window) -> Vec<GroupKey> {
-        let mut codes = self.codes.of_row(window.row(0, 0));
-        if let Normalizer::GroupNormalizer { norm: GroupNorm::ByVariable(_), groups, .. } = normalizer {
-            codes.truncate(groups.len());
-        }
-        codes.into_iter().map(GroupKey::Code).collect()
+        let codes = self.codes.of_row(window.row(0, 0));
+        let Normalizer::GroupNormalizer { norm: GroupNorm::ByVariable(_), groups, .. } = normalizer else {
+            return codes.into_iter().map(GroupKey::Code).collect();
+        };
+        let with_table: Vec<_> =
+            self.encoding.group_ids.iter().filter(|&name| groups.contains(name)).collect();
+        let place = |name: &String| with_table.iter().position(|&other| other == name);
+        let key = |name: &String| place(name).and_then(|place| codes.get(place)).copied().unwrap_or(-1);
+        groups.iter().map(|name| GroupKey::Code(key(name))).collect()
     }
 }

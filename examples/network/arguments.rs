@@ -1,0 +1,64 @@
+//! What the program is asked for.
+
+use std::path::PathBuf;
+
+use crate::Failure;
+
+/// What to do.
+pub(crate) enum Command {
+    /// Run a model on a file.
+    Run(Arguments),
+    /// Run the recorded sample and check the result.
+    Sample,
+}
+
+/// The files and how to run.
+pub(crate) struct Arguments {
+    pub(crate) model: PathBuf,
+    pub(crate) inputs: PathBuf,
+    pub(crate) out: PathBuf,
+    pub(crate) threads: usize,
+}
+
+const USAGE: &str =
+    "usage: network --model DIR --inputs FILE --out FILE [--threads N] [--path burn], or --once";
+
+/// Most threads; each holds a copy of the weights.
+const THREADS_MAX: usize = 256;
+
+/// Reads the arguments after the program's name.
+pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let (mut model, mut inputs, mut out, mut threads) = (None, None, None, 1);
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{name} has no value; {USAGE}"));
+        match name.as_str() {
+            "--once" => return Ok(Command::Sample),
+            "--model" => model = Some(value()?.into()),
+            "--inputs" => inputs = Some(value()?.into()),
+            "--out" => out = Some(value()?.into()),
+            "--threads" => threads = parse_threads(&value()?)?,
+            "--path" => check_path(&value()?)?,
+            _ => return Err(format!("unknown argument `{name}`; {USAGE}").into()),
+        }
+    }
+    let required = |name, file: Option<PathBuf>| file.ok_or_else(|| format!("{name} is missing; {USAGE}"));
+    Ok(Command::Run(Arguments {
+        model: required("--model", model)?,
+        inputs: required("--inputs", inputs)?,
+        out: required("--out", out)?,
+        threads,
+    }))
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(threads));
+    threads.ok_or_else(|| format!("--threads `{text}` is not a number from 1 to {THREADS_MAX}"))
+}
+
+fn check_path(text: &str) -> Result<(), String> {
+    match text {
+        "burn" => Ok(()),
+        "engine" => Err("--path `engine` is not in this version, only `burn` is".to_owned()),
+        _ => Err(format!("--path `{text}` is unknown, only `burn` exists")),
+    }
+}
