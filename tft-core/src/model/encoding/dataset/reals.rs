@@ -31,6 +31,8 @@ struct Variable<'a> {
     normalizer: Option<&'a Normalizer>,
     /// What stands in the steps of a gap, scaled; raw for a normaliser of the window's own.
     fill: Option<f64>,
+    /// What stands there in the variable without its lag, raw.
+    base_fill: Option<f64>,
     is_time_idx: bool,
     is_target: bool,
 }
@@ -98,14 +100,21 @@ impl<'a> Frame<'a> {
             Some(_) if lag == 0 => self.targets_are_single(),
             _ => numbers.are_single(),
         };
-        let fill = encoding.constant_fill_strategy.get(name).and_then(FillValue::number);
-        let fill = fill.map(|value| match normalizer {
+        let raw_fill = |name: &str| encoding.constant_fill_strategy.get(name).and_then(FillValue::number);
+        let fill = raw_fill(name).map(|value| match normalizer {
             Some(normalizer) if normalizer.encoder_fit().is_none() => self.scaled_fill(normalizer, value),
             _ => value,
         });
-        let is_time_idx = name == encoding.time_idx;
-        let is_target = target.is_some();
-        Ok(Variable { numbers, lag, is_single, normalizer, fill, is_time_idx, is_target })
+        Ok(Variable {
+            numbers,
+            lag,
+            is_single,
+            normalizer,
+            fill,
+            base_fill: raw_fill(base),
+            is_time_idx: name == encoding.time_idx,
+            is_target: target.is_some(),
+        })
     }
 
     fn scaler(&self, name: &str) -> Option<&'a Normalizer> {
@@ -157,7 +166,10 @@ impl<'a> Frame<'a> {
 
     /// Scales by the constants of the variable's own encoder part, which has no lag.
     fn fitted_values(&self, window: &Window, variable: &Variable<'_>, fit: &EncoderFit) -> Vec<f32> {
-        let own = raw_values(window, variable.numbers, 0, variable.fill);
+        let mut own = raw_values(window, variable.numbers, 0, variable.base_fill);
+        if variable.is_time_idx && window.has_gaps() {
+            even_out(&mut own);
+        }
         // Pandas hands its columns over one after the other; repeating rows puts the table in row order.
         let is_in_rows = window.has_gaps() && !variable.is_target && self.reals.len() > 1;
         let layout = if is_in_rows { Layout::Strided } else { Layout::Adjacent };
@@ -183,12 +195,13 @@ impl<'a> Frame<'a> {
             let scaled = scaler.map_or(value, |scaler| scaler.scaled(scaler.fitted(&[]), value, true));
             return vec![scaled as f32; window.steps()];
         }
+        let is_single = self.targets_are_single();
         let value = |step: usize| {
             let row = window.row(step, 0);
             let constants = self.visible_constants(normalizer, row);
             let value = if is_center { constants.center } else { constants.scale };
             let scale =
-                |scaler: &Normalizer| scaler.scaled(self.visible_constants(scaler, row), value, false);
+                |scaler: &Normalizer| scaler.scaled(self.visible_constants(scaler, row), value, is_single);
             scaler.map_or(value, scale) as f32
         };
         (0..window.steps()).map(value).collect()
