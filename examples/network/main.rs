@@ -33,7 +33,7 @@ use crate::outputs::OutputFile;
 /// Any failure; its message says what is wrong.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Windows that one thread runs at a time; attention takes about 1.2 MB for each of 288 + 96 steps and 8 heads.
+/// Windows that one thread runs at a time; with 288 + 96 steps and 8 heads, attention alone takes 1.2 MB of each.
 const BLOCK_WINDOWS: usize = 16;
 
 fn main() -> ExitCode {

@@ -33,6 +33,8 @@
 //! - A [`Model`] is weights and everything needed to turn steps into tensors and back. A [`Forecaster`] is a
 //!   model prepared for execution: windows in, [`FleetForecast`]s out. Metrics that the model cannot take, for
 //!   want of history, are forecast by a statistical [fallback](fallback_forecast), and the forecast says so.
+//! - An [`Interpretation`] says what a network's output rests on: attention over past steps and the importance of
+//!   each variable.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
 //!   alert per server and [`Rule`]. A [`Monitor`] calls all of these in order.
 //!

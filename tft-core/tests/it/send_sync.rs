@@ -2,7 +2,9 @@
 
 use tft_core::forecast::FleetForecast;
 use tft_core::schema::Schema;
-use tft_core::{AlertEngine, Error, FleetAssessment, Forecaster, Model, Monitor, RollingWindow};
+use tft_core::{
+    AlertEngine, Error, FleetAssessment, Forecaster, Interpretation, Model, Monitor, RollingWindow,
+};
 
 const fn is_send<T: Send>() {}
 const fn is_sync<T: Send + Sync>() {}
@@ -12,6 +14,7 @@ const _: () = {
     is_sync::<Schema>();
     is_sync::<RollingWindow>();
     is_sync::<Model>();
+    is_sync::<Interpretation>();
     is_sync::<FleetForecast>();
     is_sync::<FleetAssessment>();
     is_sync::<AlertEngine>();

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use ndarray::{ArrayD, Axis};
 use serde_json::{Value, json};
-use tft_core::model::{Model, OutputDifference, Tolerance, Verification};
+use tft_core::model::{
+    CenterScale, Encoding, Model, OutputDifference, Tolerance, Verification, default_device,
+};
 use tft_core::{Error, ErrorKind};
 
 use crate::golden::{GoldenSet, Tensors, fixtures};
@@ -235,4 +237,24 @@ fn the_tolerances_are_those_of_the_contract() {
 fn the_built_in_model_has_nothing_to_be_compared_with() {
     let error = Verification::of(&Model::built_in().unwrap(), b"{}", "expected.json").unwrap_err();
     assert!(error.is_invalid_model() && error.to_string().contains("pytorch-forecasting"), "{error}");
+}
+
+#[test]
+fn outputs_are_scaled_back_with_the_constants_of_every_target_and_window() {
+    let set = GoldenSet::new("g");
+    let model = set.model();
+    let Encoding::PytorchForecasting(encoding) = &model.document().encoding else {
+        panic!("unexpected encoding")
+    };
+    let output = model.network(&default_device()).forward(&set.tensors("inputs").batch()).unwrap();
+    let refusal = |targets: usize, windows: usize| {
+        let scales = vec![vec![CenterScale::default(); windows]; targets];
+        let error = output.predictions(encoding, &scales).unwrap_err();
+        assert!(error.is_invalid_input(), "{error}");
+        error.to_string()
+    };
+    insta::assert_snapshot!(refusal(3, 5), @"there are 4 outputs and 3 lists of target scales, the encoding has 4 targets");
+    insta::assert_snapshot!(refusal(4, 6), @"target 0 has 5 windows and 6 target scales");
+    let predictions = output.predictions(encoding, &vec![vec![CenterScale::default(); 5]; 4]).unwrap();
+    assert_eq!(predictions[3], output.targets[3].mapv(|y| y.max(0.0)));
 }
