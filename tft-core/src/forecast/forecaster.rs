@@ -147,7 +147,8 @@ impl Forecaster {
         Ok(fleet)
     }
 
-    /// Runs one server from a given step and keeps what the network saw and answered, to be explained.
+    /// Runs one server from a given step and keeps what the network saw and answered, to be explained by
+    /// [`Interpretation::of`](crate::explain::Interpretation::of).
     ///
     /// Without windows if the model takes nothing of the server; none if there is no such server or no model.
     ///

@@ -1,12 +1,11 @@
-//! From a network's outputs to predictions, with given scaling constants.
+//! From a network's outputs to predictions in the unit of each target.
 //!
-//! Owns only the way back of tensors whose constants are known beforehand, as those of a recorded batch;
-//! [`EncodedRows`](super::EncodedRows) holds its own constants.
+//! Owns the way back; which constants scale what is the encodings' business.
 
 use ndarray::{Array3, Axis};
 
 use super::batch::NetworkOutput;
-use super::encoding::{CenterScale, DatasetEncoding, Normalizer};
+use super::encoding::{CenterScale, DatasetEncoding, Normalizer, Transformation};
 use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +32,22 @@ impl NetworkOutput {
         encoding: &DatasetEncoding,
         target_scales: &[Vec<CenterScale>],
     ) -> Result<Vec<Array3<f32>>, Error> {
-        let normalizers = encoding.normalizers();
-        let (outputs, scales, targets) = (self.targets.len(), target_scales.len(), normalizers.len());
+        let reverse: Vec<_> = encoding.normalizers().iter().map(Normalizer::transformation).collect();
+        self.scaled_back(target_scales, &reverse)
+    }
+
+    /// Scales outputs back and reverses one transformation per target.
+    pub(crate) fn scaled_back(
+        &self,
+        target_scales: &[Vec<CenterScale>],
+        reverse: &[Option<Transformation>],
+    ) -> Result<Vec<Array3<f32>>, Error> {
+        let (outputs, scales, targets) = (self.targets.len(), target_scales.len(), reverse.len());
         if outputs != targets || scales != targets {
             return Err(PredictionError::Targets { outputs, scales, targets }.into());
         }
-        let parts = self.targets.iter().zip(target_scales).zip(normalizers).enumerate();
-        parts.map(|(target, ((output, scales), own))| scaled_back(target, output, scales, own)).collect()
+        let parts = self.targets.iter().zip(target_scales).zip(reverse).enumerate();
+        parts.map(|(target, ((output, scales), &own))| scaled_back(target, output, scales, own)).collect()
     }
 }
 
@@ -53,19 +61,18 @@ fn scaled_back(
     target: usize,
     output: &Array3<f32>,
     scales: &[CenterScale],
-    normalizer: &Normalizer,
+    reverse: Option<Transformation>,
 ) -> Result<Array3<f32>, Error> {
     let (windows, found) = (output.dim().0, scales.len());
     if windows != found {
         return Err(PredictionError::Windows { target, windows, scales: found }.into());
     }
-    let transformation = normalizer.transformation();
     let mut predictions = output.clone();
     for (mut window, constants) in predictions.axis_iter_mut(Axis(0)).zip(scales) {
         let (center, scale) = (constants.center as f32, constants.scale as f32);
         window.mapv_inplace(|value| {
             let y = value * scale + center;
-            transformation.map_or(y, |transformation| transformation.reverse(y))
+            reverse.map_or(y, |transformation| transformation.reverse(y))
         });
     }
     Ok(predictions)

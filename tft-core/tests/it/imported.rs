@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ndarray::s;
 use serde_json::{Value, json};
+use tft_core::explain::Interpretation;
 use tft_core::forecast::{Forecaster, ForecasterConfig, Method, MetricForecast, backcast};
 use tft_core::model::{Column, Rows};
 use tft_core::schema::{Metric, MetricKind, Profile, Schema, SchemaConfig};
@@ -232,6 +233,24 @@ fn wave(name: &str, steps: usize, shift: f64) -> Measured {
         statuses: vec!["healthy".to_owned(); steps],
         metrics: metrics.map(|(metric, scale)| (metric.to_owned(), values(scale))).into(),
     }
+}
+
+#[test]
+fn a_forecast_can_be_explained() {
+    let (model, schema) = lagged();
+    let architecture = model.document().architecture.clone();
+    let forecaster = Forecaster::new(model, ForecasterConfig::default()).unwrap();
+    let mut window = window(&schema, &forecaster);
+    feed(&mut window, &[wave("web1", 40, 0.0), wave("web2", 40, 1.0)], 40);
+    let origin = window.origin(closed(39)).unwrap();
+    let trace = forecaster.trace(&window, origin, "web2").unwrap().unwrap();
+    assert_eq!(trace.windows, [[0]], "one window forecasts the load");
+    let explained = Interpretation::of(&trace.output, &trace.batch, &architecture, 0).unwrap();
+    assert!((explained.attention.sum() - 1.0).abs() < 1e-5);
+    let ranked = explained.encoder_variables.ranked();
+    assert_eq!(ranked.len(), architecture.time_varying_reals_encoder.len() + 3);
+    assert!(ranked.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    assert!(forecaster.trace(&window, origin, "web3").unwrap().is_none());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Encoded rows, and the way back from a network's outputs to predictions.
 
-use ndarray::{Array3, s};
+use ndarray::Array3;
 
 use super::DatasetEncoding;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::model::batch::{NetworkOutput, TensorBatch};
 use crate::model::encoding::Transformation;
 use crate::model::encoding::normalizer::{CenterScale, Normalizer};
@@ -31,15 +31,6 @@ pub(super) struct EncodedWindow {
     pub(super) reals: Vec<Vec<f32>>,
     pub(super) codes: Vec<Vec<u32>>,
     pub(super) target_scales: Vec<CenterScale>,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("output has {found} targets of {found_windows} windows, expected {targets} of {windows}")]
-struct WrongOutput {
-    found: usize,
-    found_windows: usize,
-    targets: usize,
-    windows: usize,
 }
 
 impl EncodedRows {
@@ -77,31 +68,9 @@ impl EncodedRows {
     /// target's unit and the order of the model's quantiles, which may cross.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the output is not that of this batch.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the output is not that of this batch.
     pub fn predictions(&self, output: &NetworkOutput) -> Result<Vec<Array3<f32>>, Error> {
-        self.check(output)?;
-        let mut predictions = output.targets.clone();
-        for (target, prediction) in predictions.iter_mut().enumerate() {
-            for (window, constants) in self.target_scales[target].iter().enumerate() {
-                let (center, scale) = (constants.center as f32, constants.scale as f32);
-                let reverse = self.reverse[target];
-                prediction.slice_mut(s![window, .., ..]).mapv_inplace(|value| {
-                    let scaled = value * scale + center;
-                    reverse.map_or(scaled, |transformation| transformation.reverse(scaled))
-                });
-            }
-        }
-        Ok(predictions)
-    }
-
-    fn check(&self, output: &NetworkOutput) -> Result<(), Error> {
-        let (targets, windows) = (self.target_scales.len(), self.batch.windows());
-        let found = output.targets.len();
-        let found_windows = output.targets.first().map_or(0, |target| target.dim().0);
-        if found == targets && output.targets.iter().all(|target| target.dim().0 == windows) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::InvalidInput, WrongOutput { found, found_windows, targets, windows }))
+        output.scaled_back(&self.target_scales, &self.reverse)
     }
 }
 

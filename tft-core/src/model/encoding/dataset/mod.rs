@@ -231,13 +231,13 @@ impl DatasetEncoding {
     }
 
     /// Returns the variables of the real columns that are read from rows, each once.
-    pub(crate) fn real_variables(&self) -> Vec<&str> {
+    pub fn real_variables(&self) -> Vec<&str> {
         let read = self.reals.iter().filter(|column| !self.is_computed(column));
         distinct(self.targets.iter().map(String::as_str).chain(read.map(|column| self.base(column).0)))
     }
 
     /// Returns the variables that labels are read of: categoricals, groups and what normalisers group by.
-    pub(crate) fn label_variables(&self) -> Vec<&str> {
+    pub fn label_variables(&self) -> Vec<&str> {
         let scalers = self.scalers.values().flatten();
         let grouped = self.normalizers().iter().chain(scalers).flat_map(Normalizer::groups);
         let categoricals = self.flat_categoricals.iter().map(|column| self.base(column).0);
