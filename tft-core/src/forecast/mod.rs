@@ -126,14 +126,15 @@ impl MetricForecast {
         values: Array2<f32>,
         range: &crate::schema::Metric,
     ) -> Self {
-        let mut values = values.as_standard_layout().into_owned();
+        let mut values = values;
+        let in_range = |value: &f32| {
+            let finite = if value.is_finite() { *value } else { current };
+            range.clamp(f64::from(finite)) as f32
+        };
         for mut row in values.rows_mut() {
-            for value in &mut row {
-                let finite = if value.is_finite() { *value } else { current };
-                *value = range.clamp(f64::from(finite)) as f32;
-            }
-            let row = row.as_slice_mut().expect("invariant: rows of the standard layout are contiguous");
-            row.sort_unstable_by(f32::total_cmp);
+            let mut sorted: Vec<f32> = row.iter().map(in_range).collect();
+            sorted.sort_unstable_by(f32::total_cmp);
+            row.iter_mut().zip(sorted).for_each(|(value, in_order)| *value = in_order);
         }
         Self { metric, method, current, values }
     }

@@ -114,7 +114,9 @@ mod tests {
     fn statistics_of_a_fleet() {
         let of = |statistic, values: &[f64]| {
             let mut accumulator = Accumulator::new(statistic);
-            values.iter().for_each(|&value| accumulator.add(value));
+            for &value in values {
+                accumulator.add(value);
+            }
             accumulator.value()
         };
         let values = [1.0, 2.0, 6.0];

@@ -32,8 +32,8 @@ mod with_network {
     /// A network and the encoding of its windows.
     #[derive(Debug)]
     pub(in crate::forecast) enum ModelRunner {
-        Univariate(UnivariateRunner),
-        Dataset(DatasetRunner),
+        Univariate(Box<UnivariateRunner>),
+        Dataset(Box<DatasetRunner>),
     }
 
     impl ModelRunner {
@@ -45,11 +45,11 @@ mod with_network {
             match &model.document().encoding {
                 Encoding::Univariate(encoding) => {
                     let encoding = encoding.clone();
-                    Ok(Self::Univariate(UnivariateRunner::new(model, encoding)?))
+                    Ok(Self::Univariate(Box::new(UnivariateRunner::new(model, encoding)?)))
                 }
                 Encoding::PytorchForecasting(encoding) => {
                     let encoding = (**encoding).clone();
-                    Ok(Self::Dataset(DatasetRunner::new(model, encoding)?))
+                    Ok(Self::Dataset(Box::new(DatasetRunner::new(model, encoding)?)))
                 }
             }
         }

@@ -23,13 +23,14 @@ pub use window::GroupWindows;
 
 use self::frame::Frame;
 use super::categorical::CategoricalEncoder;
-use super::normalizer::Normalizer;
+use super::normalizer::{EncoderFit, Normalizer};
 use super::rows::Rows;
 use super::source::Source;
 use crate::error::Error;
 use crate::model::problems::Problems;
 
 /// The parameters of a `TimeSeriesDataSet`, under their own names.
+#[allow(clippy::struct_excessive_bools, reason = "the reference has these switches")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetEncoding {
     /// The column that numbers the steps.
@@ -182,7 +183,7 @@ impl DatasetEncoding {
     /// Returns the fewest rows before the decoder that make a window.
     pub fn history_steps_min(&self) -> usize {
         let fits = self.normalizers().iter().filter_map(Normalizer::encoder_fit);
-        let fit_steps = fits.map(|fit| fit.steps_min()).max().unwrap_or(1);
+        let fit_steps = fits.map(EncoderFit::steps_min).max().unwrap_or(1);
         self.min_encoder_length.max(fit_steps) + self.max_lag()
     }
 

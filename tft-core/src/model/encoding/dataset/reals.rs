@@ -74,7 +74,7 @@ impl<'a> Frame<'a> {
             RealKind::Variable(variable) => self.variable_values(window, variable),
         };
         if let Some(step) = values.iter().position(|value| !value.is_finite()) {
-            problems.push(self.not_finite(window, column, step));
+            problems.push(not_finite(window, column, step));
         }
         values
     }
@@ -192,8 +192,8 @@ impl<'a> Frame<'a> {
         if let Some(fit) = normalizer.encoder_fit() {
             let constants = self.window_constants(window, target, fit);
             let value = if is_center { constants.center } else { constants.scale };
-            let scaled = scaler.map_or(value, |scaler| scaler.scaled(scaler.fitted(&[]), value, true));
-            return vec![scaled as f32; window.steps()];
+            let constant = scaler.map_or(value, |scaler| scaler.scaled(scaler.fitted(&[]), value, true));
+            return vec![constant as f32; window.steps()];
         }
         let is_single = self.targets_are_single();
         let value = |step: usize| {
@@ -205,20 +205,6 @@ impl<'a> Frame<'a> {
             scaler.map_or(value, scale) as f32
         };
         (0..window.steps()).map(value).collect()
-    }
-
-    fn not_finite(&self, window: &Window, column: &RealColumn<'_>, step: usize) -> String {
-        let (name, group) = (column.name, &window.group);
-        let time_idx = window.first_idx + step as i64;
-        match &column.kind {
-            RealKind::Variable(variable) => {
-                let value = variable.numbers.at(window.row(step, variable.lag));
-                format!(
-                    "`{name}` of group {group:?} is {value} at time index {time_idx}, which cannot be scaled"
-                )
-            }
-            _ => format!("`{name}` of group {group:?} is not finite, since its target is not"),
-        }
     }
 
     fn first_row(&self) -> usize {
@@ -246,6 +232,18 @@ impl FillValue {
             Self::Label(label) => Some(label),
             _ => None,
         }
+    }
+}
+
+fn not_finite(window: &Window, column: &RealColumn<'_>, step: usize) -> String {
+    let (name, group) = (column.name, &window.group);
+    let time_idx = window.first_idx + step as i64;
+    match &column.kind {
+        RealKind::Variable(variable) => {
+            let value = variable.numbers.at(window.row(step, variable.lag));
+            format!("`{name}` of group {group:?} is {value} at time index {time_idx}, which cannot be scaled")
+        }
+        _ => format!("`{name}` of group {group:?} is not finite, since its target is not"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{EncodedRows, Frame};
 use crate::error::{Error, ErrorKind};
+use crate::model::encoding::normalizer::EncoderFit;
 use crate::model::problems::Problems;
 
 /// The steps of one group that become a window, gaps filled with the row before.
@@ -176,7 +177,7 @@ impl Frame<'_> {
                 .push(format!("group {group:?} has no encoder step, and an empty encoder has no meaning"));
         }
         let fits = encoding.normalizers().iter().filter_map(|normalizer| normalizer.encoder_fit());
-        if fits.map(|fit| fit.steps_min()).any(|needed| (1..needed).contains(&window.encoder_length)) {
+        if fits.map(EncoderFit::steps_min).any(|needed| (1..needed).contains(&window.encoder_length)) {
             problems.push(format!("group {group:?} has 1 encoder step, its normaliser needs 2"));
         }
         true

@@ -52,7 +52,7 @@ fn cascade<const N: usize>(rows: &[[[f32; N]; ROWS]]) -> [[f32; N]; ROWS] {
     let full_blocks = rows.len() >> level_bits << level_bits;
     for (index, row) in rows.iter().enumerate() {
         (0..ROWS).for_each(|k| add(&mut levels[0][k], &row[k]));
-        if index + 1 <= full_blocks && (index + 1) % (1 << level_bits) == 0 {
+        if index < full_blocks && (index + 1) % (1 << level_bits) == 0 {
             carry(&mut levels, index + 1, level_bits);
         }
     }
@@ -100,11 +100,11 @@ mod tests {
     }
 
     const REFERENCE: [(u32, u32, u32); 6] = [
-        (3, 0x42323889, 0x42323889),
-        (8, 0x423a708b, 0x423a708a),
-        (17, 0x423e50d5, 0x423e50d5),
-        (48, 0x423edb40, 0x423edb40),
-        (288, 0x423fcd4b, 0x423fcd4b),
-        (2000, 0x423fff81, 0x423fff80),
+        (3, 0x4232_3889, 0x4232_3889),
+        (8, 0x423a_708b, 0x423a_708a),
+        (17, 0x423e_50d5, 0x423e_50d5),
+        (48, 0x423e_db40, 0x423e_db40),
+        (288, 0x423f_cd4b, 0x423f_cd4b),
+        (2000, 0x423f_ff81, 0x423f_ff80),
     ];
 }
