@@ -39,7 +39,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(model) = loaded else { return };
     assert!(model.parameters() > 0);
     match &model.document().encoding {
-        Encoding::PytorchForecasting(encoding) => drop(encoding.encode_last(&rows())),
+        Encoding::PytorchForecasting(encoding) => {
+            drop(encoding.encode_last(&rows()));
+            drop(encoding.encode_series(&rows(), &[0..20, 20..20, 20..60]));
+        }
         Encoding::Univariate(encoding) if encoding.history_steps() <= HISTORY_STEPS_MAX => {
             let values: Vec<f32> = (0..encoding.history_steps()).map(|step| (step % 7) as f32).collect();
             let origin = Timestamp::from_millis(1_767_571_200_000);

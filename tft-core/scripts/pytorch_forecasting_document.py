@@ -234,7 +234,12 @@ def dataset_document(dataset):
         "flat_categoricals": list(dataset.flat_categoricals),
         "target_normalizer": normalizer_document(dataset.target_normalizer, dataset),
         "scalers": {name: scaler_document(scaler, dataset) for name, scaler in scalers.items()},
-        "categorical_encoders": {name: encoder_document(encoder) for name, encoder in encoders.items()},
+        "categorical_encoders": {
+            # One that the library has no use for is never fitted.
+            name: encoder_document(encoder)
+            for name, encoder in encoders.items()
+            if hasattr(encoder, "classes_")
+        },
     }
 
 

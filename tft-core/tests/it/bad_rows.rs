@@ -83,3 +83,17 @@ fn an_encoder_without_steps_is_refused() {
     let error = encoding.encode_last(&rows("s0", steps(0..4))).unwrap_err();
     insta::assert_snapshot!(error, @r#"rows cannot be encoded: group ["s0"] has no encoder step, and an empty encoder has no meaning"#);
 }
+
+#[test]
+fn time_indices_may_lie_at_the_ends_of_their_range() {
+    let mut encoding = encoding();
+    encoding.min_prediction_idx = None;
+    let at = |first: i64| {
+        let times = (0..16).map(|step| first + step).collect();
+        rows("s0", steps(0..16)).with("time_idx", Column::Integers(times)).unwrap()
+    };
+    let encoded = encoding.encode_last(&at(i64::MIN)).unwrap();
+    assert_eq!(encoded.first_prediction_idx, [i64::MIN + 12]);
+    let error = encoding.encode_last(&at(i64::MAX - 15)).unwrap_err();
+    insta::assert_snapshot!(error, @r#"rows cannot be encoded: group ["s0"] has time index 9223372036854775807 twice"#);
+}

@@ -41,7 +41,7 @@ impl<'a> Frame<'a> {
     pub(super) fn encode(&self, window: &Window, problems: &mut Problems) -> EncodedWindow {
         EncodedWindow {
             group: window.group.clone(),
-            first_prediction_idx: window.first_idx + window.encoder_length as i64,
+            first_prediction_idx: window.first_idx.saturating_add(window.encoder_length as i64),
             encoder_length: window.encoder_length,
             reals: self.reals.iter().map(|column| self.real_column(window, column, problems)).collect(),
             codes: self.categorical_columns(window, problems),

@@ -195,10 +195,11 @@ impl<'a> Frame<'a> {
             let constant = scaler.map_or(value, |scaler| scaler.scaled(scaler.fitted(&[]), value, true));
             return vec![constant as f32; window.steps()];
         }
-        let is_single = self.targets_are_single();
+        let targets_are_single = self.targets_are_single();
         let value = |step: usize| {
             let row = window.row(step, 0);
             let constants = self.visible_constants(normalizer, row);
+            let is_single = targets_are_single && constants.are_single();
             let value = if is_center { constants.center } else { constants.scale };
             let scale =
                 |scaler: &Normalizer| scaler.scaled(self.visible_constants(scaler, row), value, is_single);
@@ -237,7 +238,7 @@ impl FillValue {
 
 fn not_finite(window: &Window, column: &RealColumn<'_>, step: usize) -> String {
     let (name, group) = (column.name, &window.group);
-    let time_idx = window.first_idx + step as i64;
+    let time_idx = window.first_idx.saturating_add(step as i64);
     match &column.kind {
         RealKind::Variable(variable) => {
             let value = variable.numbers.at(window.row(step, variable.lag));

@@ -136,14 +136,14 @@ impl Frame<'_> {
     fn cut(&self, members: Vec<usize>, problems: &mut Problems) -> Option<Window> {
         let wanted = (self.encoding.max_encoder_length + self.encoding.max_prediction_length) as i64;
         let last_idx = self.time[*members.last()?];
-        let is_inside = |&place: &usize| last_idx - self.time[members[place]] < wanted;
+        let is_inside = |&place: &usize| last_idx.saturating_sub(self.time[members[place]]) < wanted;
         let first = (self.encoding.max_lag()..members.len()).find(is_inside)?;
         let group = self.group_of(members[first]);
         let mut places = Vec::with_capacity(wanted as usize);
         let mut is_filled = Vec::with_capacity(wanted as usize);
         for place in first..members.len() {
             let time_idx = self.time[members[place]];
-            let next = members.get(place + 1).map_or(last_idx + 1, |&row| self.time[row]);
+            let next = members.get(place + 1).map_or(last_idx.saturating_add(1), |&row| self.time[row]);
             match next - time_idx {
                 0 => problems.push(format!("group {group:?} has time index {time_idx} twice")),
                 1 => {}

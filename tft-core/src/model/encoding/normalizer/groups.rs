@@ -130,17 +130,18 @@ impl PartialEq for GroupTable {
     }
 }
 
+/// The geometric mean of constants; in single precision if they were fitted in it, as the reference does.
 fn geometric_mean(constants: impl Iterator<Item = Option<CenterScale>>) -> Option<CenterScale> {
-    let mut product = CenterScale { center: 1.0, scale: 1.0 };
-    let mut count = 0;
-    for constants in constants {
-        let constants = constants?;
-        product.center *= constants.center;
-        product.scale *= constants.scale;
-        count += 1;
-    }
-    let root = |value: f64| value.powf(1.0 / f64::from(count));
-    Some(CenterScale { center: root(product.center), scale: root(product.scale) })
+    let constants: Vec<CenterScale> = constants.collect::<Option<_>>()?;
+    let mean = |part: fn(&CenterScale) -> f64| {
+        let factors = constants.iter().map(part);
+        if constants.iter().all(|constants| constants.are_single()) {
+            let product: f32 = factors.map(|factor| factor as f32).product();
+            return f64::from(product.powf(1.0 / constants.len() as f32));
+        }
+        factors.product::<f64>().powf(1.0 / constants.len() as f64)
+    };
+    Some(CenterScale { center: mean(|constants| constants.center), scale: mean(|constants| constants.scale) })
 }
 
 #[cfg(test)]

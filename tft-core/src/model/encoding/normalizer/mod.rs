@@ -145,6 +145,12 @@ impl CenterScale {
         (value - self.center) / self.scale
     }
 
+    /// Returns whether both constants are numbers of single precision, as those that were fitted on a
+    /// single-precision column.
+    pub(super) fn are_single(&self) -> bool {
+        [self.center, self.scale].iter().all(|&value| f64::from(value as f32).total_cmp(&value).is_eq())
+    }
+
     /// Returns what makes these constants unusable, if anything.
     pub(super) fn problem(self) -> Option<String> {
         let is_usable = self.center.is_finite() && self.scale.is_finite() && self.scale != 0.0;
