@@ -135,7 +135,7 @@ fn geometric_mean(constants: impl Iterator<Item = Option<CenterScale>>) -> Optio
     let constants: Vec<CenterScale> = constants.collect::<Option<_>>()?;
     let mean = |part: fn(&CenterScale) -> f64| {
         let factors = constants.iter().map(part);
-        if constants.iter().all(|constants| constants.are_single()) {
+        if constants.iter().all(CenterScale::are_single) {
             let product: f32 = factors.map(|factor| factor as f32).product();
             return f64::from(product.powf(1.0 / constants.len() as f32));
         }
