@@ -56,6 +56,8 @@
 //! version, and what an older version wrote stays readable.
 
 pub mod alert;
+#[cfg(feature = "engine")]
+pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod forecast;

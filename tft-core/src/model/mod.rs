@@ -3,20 +3,22 @@
 //! Owns the model directory (`model.json` and `model.safetensors`), the checks on it, and the network. A
 //! [`Model`] is checked data and needs no executor; a [`Network`] runs it with burn.
 
-mod architecture;
+pub(crate) mod architecture;
 mod batch;
 mod calibration;
 mod document;
 mod encoding;
+#[cfg(any(feature = "burn", feature = "engine"))]
+pub(crate) mod interpolation;
 #[cfg(feature = "burn")]
 mod network;
 mod predictions;
 mod problems;
 mod reference_files;
-mod state_dict;
+pub(crate) mod state_dict;
 #[cfg(feature = "burn")]
 mod verification;
-mod weights;
+pub(crate) mod weights;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -142,6 +144,11 @@ impl Model {
     /// Returns the number of distinct parameters.
     pub fn parameters(&self) -> usize {
         self.0.weights.parameters()
+    }
+
+    #[cfg(feature = "engine")]
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.0.weights
     }
 
     /// Builds the network of this model on a device.

@@ -61,13 +61,13 @@ impl Weights {
     ///
     /// # Panics
     /// If the architecture that these weights were checked against has no such tensor.
-    #[cfg(feature = "burn")]
+    #[cfg(any(feature = "burn", feature = "engine"))]
     pub(crate) fn tensor(&self, name: &str) -> &WeightTensor {
         &self.tensors[name]
     }
 
     /// Returns whether there is a tensor of this name.
-    #[cfg(feature = "burn")]
+    #[cfg(any(feature = "burn", feature = "engine"))]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }

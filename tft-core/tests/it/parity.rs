@@ -2,6 +2,7 @@
 //! 1e-4·max(1, |y|), attention and selection weights within 2e-5, encoded tensors within 5e-7.
 
 use ndarray::{Array3, ArrayD, ArrayViewD, Axis, s};
+use tft_core::engine::{Detail, Engine, EngineConfig};
 use tft_core::model::{Encoding, Model, NetworkOutput, TensorBatch, default_device};
 
 use crate::golden::{GoldenSet, Tensors};
@@ -112,7 +113,23 @@ fn check_outputs(set: &GoldenSet) {
     let model = set.model();
     let batch = set.tensors("inputs").batch();
     let expected = set.tensors("outputs");
-    let output = run(&model, &batch);
+    for (path, output) in paths(&model, &batch) {
+        println!("{path}");
+        check_output(&output, &expected);
+    }
+}
+
+/// The outputs of burn, and of the engine on each instruction set.
+pub(crate) fn paths(model: &Model, batch: &TensorBatch) -> Vec<(&'static str, NetworkOutput)> {
+    let engine = Engine::new(model, EngineConfig { threads: 2 }).unwrap();
+    let mut paths = vec![("burn", run(model, batch))];
+    for engine in engine.on_each_instruction_set() {
+        paths.push((engine.instruction_set(), engine.forward(batch, Detail::Explained).unwrap()));
+    }
+    paths
+}
+
+fn check_output(output: &NetworkOutput, expected: &Tensors) {
     for (target, found) in output.targets.iter().enumerate() {
         let expected = expected.of_target("network_output", target);
         assert_close("network_output", &found.mapv(f64::from).into_dyn(), &expected, PREDICTION);
@@ -123,7 +140,7 @@ fn check_outputs(set: &GoldenSet) {
     assert_weights("encoder_attention", &first_windows(&found, windows), &reference);
     let found = output.decoder_attention.mapv(f64::from).into_dyn();
     assert_weights("decoder_attention", &first_windows(&found, windows), &expected.f64("decoder_attention"));
-    check_selection(&output, &expected);
+    check_selection(output, expected);
 }
 
 fn check_selection(output: &NetworkOutput, expected: &Tensors) {

@@ -1,0 +1,154 @@
+//! Inference on the CPU: a model compiled into folded matrices and fused kernels.
+//!
+//! The network of [`Network`](crate::model::Network) is its meaning; this is the same function, arranged so that
+//! little of its arithmetic is left and that little runs at the speed of the processor. Nothing is approximated:
+//! what is folded is exact algebra, done once in double precision.
+//!
+//! # What is folded
+//! With `x` the scalar of a real variable, `p` and `q` its expansion, GRN the gated residual network of Lim et al.
+//! (2021, eq. 2–5), `LN` a layer norm:
+//!
+//! | as written | as run |
+//! |---|---|
+//! | `fc1·(p·x + q) + b` | `a·x + c` with `a = fc1·p`, `c = fc1·q + b` |
+//! | `LN(interpolate(p·x + q)·2σ(mask))` | `LN(a'·x + c')` |
+//! | weighing network over all expansions side by side | one input per variable instead of its width |
+//! | `W_g·(W_2·h + b_2) + b_g` | `(W_g·W_2)·h + (W_g·b_2 + b_g)` |
+//! | a categorical's network | a table, one row per class |
+//! | `W_g·(W_h·attended) + b_g` | `(W_g·W_h)·attended + b_g` |
+//! | `softmax(q·k/√d)` | the `1/√d` is in the query's weights |
+//! | mean over heads of `P_i·V` | `(mean over heads of P_i)·V` |
+//!
+//! # How it runs
+//! Steps lie in the lanes of vectors ([`rows`]), so norms and softmax over features need no operation across lanes
+//! and any width is as good as another. A selection network adds each variable's contribution as it comes, and
+//! never stores them. The LSTM runs up to four windows side by side with its units in the lanes; attention has
+//! queries in the lanes and skips masked keys. The instruction set is chosen when the engine is made
+//! ([`Engine::instruction_set`]).
+//!
+//! Results do not depend on the number of threads, nor on which windows run together.
+
+mod forward;
+mod kernels;
+mod outputs;
+mod plan;
+mod rows;
+mod simd;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::forward::Forward;
+use self::outputs::OutputBuffers;
+use self::plan::Plan;
+use self::simd::Isa;
+use crate::error::{Error, ErrorKind};
+use crate::model::{Architecture, Model, NetworkOutput, TensorBatch};
+
+/// A model compiled for this processor; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    architecture: Arc<Architecture>,
+    plan: Arc<Plan>,
+    isa: Isa,
+    config: EngineConfig,
+}
+
+/// How an [`Engine`] works.
+///
+/// # Defaults
+/// One thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Threads that share the windows of a batch, 1 to [`EngineConfig::THREADS_MAX`].
+    pub threads: usize,
+}
+
+/// What an engine reports beside predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Detail {
+    /// Nothing: attention and selection weights of the output are empty.
+    Predictions,
+    /// Attention and selection weights.
+    Explained,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum EngineError {
+    #[error("engine.threads is {value}, allowed are 1 to {}", EngineConfig::THREADS_MAX)]
+    Threads { value: usize },
+}
+
+impl Engine {
+    /// Compiles a model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the configuration is out of range.
+    pub fn new(model: &Model, config: EngineConfig) -> Result<Self, Error> {
+        if !(1..=EngineConfig::THREADS_MAX).contains(&config.threads) {
+            return Err(EngineError::Threads { value: config.threads }.into());
+        }
+        let architecture = &model.document().architecture;
+        Ok(Self {
+            architecture: Arc::new(architecture.clone()),
+            plan: Arc::new(Plan::of(architecture, model.weights())),
+            isa: Isa::detect(),
+            config,
+        })
+    }
+
+    /// Returns this engine on every instruction set that the processor has, the widest first: to be compared.
+    pub fn on_each_instruction_set(&self) -> Vec<Self> {
+        Isa::available().into_iter().map(|isa| Self { isa, ..self.clone() }).collect()
+    }
+
+    /// Returns the name of the instruction set that is used.
+    pub fn instruction_set(&self) -> &'static str {
+        self.isa.name()
+    }
+
+    /// Runs the network.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming everything in which the batch does not fit the architecture.
+    pub fn forward(&self, batch: &TensorBatch, detail: Detail) -> Result<NetworkOutput, Error> {
+        batch.validate(&self.architecture)?;
+        let mut buffers = OutputBuffers::new(&self.architecture, batch, detail);
+        let windows = batch.windows();
+        let threads = self.config.threads.min(windows.div_ceil(Forward::TILE)).max(1);
+        let share = windows.div_ceil(threads).next_multiple_of(Forward::TILE);
+        let parts = buffers.split(share);
+        let job = |(part, outputs)| Forward { plan: &self.plan, batch, first: part * share, outputs };
+        if threads == 1 {
+            parts.into_iter().enumerate().for_each(|part| self.isa.run(job(part)));
+        } else {
+            std::thread::scope(|scope| {
+                for part in parts.into_iter().enumerate() {
+                    let (isa, job) = (self.isa, job(part));
+                    scope.spawn(move || isa.run(job));
+                }
+            });
+        }
+        Ok(buffers.into_output(&self.architecture, batch))
+    }
+}
+
+impl EngineConfig {
+    /// Most threads.
+    pub const THREADS_MAX: usize = 1024;
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { threads: 1 }
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        Self::new(ErrorKind::InvalidConfig, error)
+    }
+}
