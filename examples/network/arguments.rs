@@ -18,17 +18,28 @@ pub(crate) struct Arguments {
     pub(crate) inputs: PathBuf,
     pub(crate) out: PathBuf,
     pub(crate) threads: usize,
+    pub(crate) path: ExecutionPath,
+}
+
+/// What runs the network.
+#[derive(Clone, Copy)]
+pub(crate) enum ExecutionPath {
+    /// The compiled model.
+    Engine,
+    /// The network as burn modules.
+    Burn,
 }
 
 const USAGE: &str =
-    "usage: network --model DIR --inputs FILE --out FILE [--threads N] [--path burn], or --once";
+    "usage: network --model DIR --inputs FILE --out FILE [--threads N] [--path engine|burn], or --once";
 
 /// Most threads; each holds a copy of the weights.
 const THREADS_MAX: usize = 256;
 
 /// Reads the arguments after the program's name.
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, Failure> {
-    let (mut model, mut inputs, mut out, mut threads) = (None, None, None, 1);
+    let (mut model, mut inputs, mut out) = (None, None, None);
+    let (mut threads, mut path) = (1, ExecutionPath::Engine);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{name} has no value; {USAGE}"));
         match name.as_str() {
@@ -37,7 +48,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             "--inputs" => inputs = Some(value()?.into()),
             "--out" => out = Some(value()?.into()),
             "--threads" => threads = parse_threads(&value()?)?,
-            "--path" => check_path(&value()?)?,
+            "--path" => path = parse_path(&value()?)?,
             _ => return Err(format!("unknown argument `{name}`; {USAGE}").into()),
         }
     }
@@ -47,6 +58,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
         inputs: required("--inputs", inputs)?,
         out: required("--out", out)?,
         threads,
+        path,
     }))
 }
 
@@ -55,10 +67,10 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     threads.ok_or_else(|| format!("--threads `{text}` is not a number from 1 to {THREADS_MAX}"))
 }
 
-fn check_path(text: &str) -> Result<(), String> {
+fn parse_path(text: &str) -> Result<ExecutionPath, String> {
     match text {
-        "burn" => Ok(()),
-        "engine" => Err("--path `engine` is not in this version, only `burn` is".to_owned()),
-        _ => Err(format!("--path `{text}` is unknown, only `burn` exists")),
+        "engine" => Ok(ExecutionPath::Engine),
+        "burn" => Ok(ExecutionPath::Burn),
+        _ => Err(format!("--path `{text}` is unknown, there are engine and burn")),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! ```sh
 //! cargo run --release -p tft-examples --example network -- \
-//!     --model DIR --inputs inputs.safetensors --out outputs.safetensors [--threads N] [--path burn]
+//!     --model DIR --inputs inputs.safetensors --out outputs.safetensors [--threads N] [--path engine|burn]
 //! ```
 //! With `--once` it runs on a small recorded set and checks the result.
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
@@ -24,9 +24,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tft_core::Model;
-use tft_core::model::{DatasetEncoding, Encoding, default_device};
+use tft_core::engine::{Detail, Engine, EngineConfig};
+use tft_core::model::{DatasetEncoding, Encoding, Network, NetworkOutput, TensorBatch, default_device};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, ExecutionPath};
 use crate::inputs::Inputs;
 use crate::outputs::OutputFile;
 
@@ -66,6 +67,7 @@ fn run(arguments: &Arguments, block_windows: usize) -> Result<(), Failure> {
         inputs: &inputs,
         encoding,
         block_windows,
+        path: arguments.path,
     };
     let seconds = job.run(arguments.threads).inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     std::fs::rename(&partial, &arguments.out).map_err(|error| named(&arguments.out, &error))?;
@@ -81,6 +83,29 @@ struct Job<'a> {
     output: OutputFile,
     next_block: AtomicUsize,
     block_windows: usize,
+    path: ExecutionPath,
+}
+
+/// What runs the network in one thread.
+enum Executor {
+    Engine(Box<Engine>),
+    Burn(Box<Network>),
+}
+
+impl Executor {
+    fn new(model: &Model, path: ExecutionPath) -> Result<Self, Failure> {
+        Ok(match path {
+            ExecutionPath::Engine => Self::Engine(Box::new(Engine::new(model, EngineConfig::default())?)),
+            ExecutionPath::Burn => Self::Burn(Box::new(model.network(&default_device()))),
+        })
+    }
+
+    fn forward(&self, batch: &TensorBatch) -> Result<NetworkOutput, Failure> {
+        match self {
+            Self::Engine(engine) => Ok(engine.forward(batch, Detail::Explained)?),
+            Self::Burn(network) => Ok(network.forward(batch)?),
+        }
+    }
 }
 
 impl Job<'_> {
@@ -95,12 +120,12 @@ impl Job<'_> {
 
     /// Runs blocks until none is left; returns the seconds spent in the forward pass.
     fn run_blocks(&self) -> Result<f64, Failure> {
-        let network = self.model.network(&default_device());
+        let executor = Executor::new(self.model, self.path)?;
         let mut seconds = 0.0;
         while let Some(windows) = self.next_windows() {
             let batch = self.inputs.block(windows.clone());
             let started = Instant::now();
-            let output = network.forward(&batch)?;
+            let output = executor.forward(&batch)?;
             seconds += started.elapsed().as_secs_f64();
             let predictions = output.predictions(self.encoding, &self.inputs.scales(windows.clone()))?;
             self.output.write(windows.start, &output, &predictions)?;

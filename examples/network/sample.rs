@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, ExecutionPath};
 use crate::{Failure, named};
 
 /// Runs the sample in blocks of two windows and compares the predictions with the recorded ones.
@@ -12,7 +12,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/c");
     let out = std::env::temp_dir().join(format!("tft-network-{}.safetensors", std::process::id()));
     let (model, inputs) = (folder.join("model"), folder.join("inputs.safetensors"));
-    crate::run(&Arguments { model, inputs, out: out.clone(), threads: 2 }, 2)?;
+    let path = ExecutionPath::Engine;
+    crate::run(&Arguments { model, inputs, out: out.clone(), threads: 2, path }, 2)?;
     let found = read(&out);
     let _ = std::fs::remove_file(&out);
     let (found, recorded) =

@@ -41,8 +41,7 @@ pub(super) struct OutputPart<'a> {
 
 impl OutputBuffers {
     pub(super) fn new(architecture: &Architecture, batch: &TensorBatch, detail: Detail) -> Self {
-        let (windows, encoder, decoder) =
-            (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
+        let (windows, encoder, decoder) = (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
         let heads = architecture.attention_head_size;
         let [statics, encoders, decoders] = architecture.selections().map(|selection| selection.count());
         let explained = |per_window: usize| {
@@ -92,8 +91,7 @@ impl OutputBuffers {
     }
 
     pub(super) fn into_output(self, architecture: &Architecture, batch: &TensorBatch) -> NetworkOutput {
-        let (windows, encoder, decoder) =
-            (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
+        let (windows, encoder, decoder) = (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
         let shown = |count: usize| if self.detail == Detail::Explained { count } else { 0 };
         let heads = shown(architecture.attention_head_size);
         let counts = architecture.selections().map(|selection| shown(selection.count()));
@@ -135,8 +133,10 @@ fn split_targets(
     let mut start = 0;
     let mut targets = Vec::with_capacity(architecture.targets());
     for levels in &architecture.quantiles {
-        let of_row = |row: usize| &quantiles[row * all + start..row * all + start + levels.len()];
-        let values: Vec<f32> = (0..rows).flat_map(of_row).copied().collect();
+        let mut values = Vec::with_capacity(rows * levels.len());
+        for row in quantiles.chunks_exact(all) {
+            values.extend_from_slice(&row[start..start + levels.len()]);
+        }
         targets.push(array3(values, [rows / decoder.max(1), decoder, levels.len()]));
         start += levels.len();
     }

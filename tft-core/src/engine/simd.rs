@@ -28,8 +28,10 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn min(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
     fn round(self) -> Self;
-    /// `2^self` for whole numbers from -126 to 127.
-    fn exp2_whole(self) -> Self;
+    /// `self·2^exponent` for whole exponents from -126 to 127.
+    fn scale_exp2(self, exponent: Self) -> Self;
+    /// `1 / self` for numbers from 1 to 1e38, to the last bit or two.
+    fn reciprocal(self) -> Self;
     /// `if self > limit { yes } else { no }`, lane by lane.
     fn where_above(self, limit: Self, yes: Self, no: Self) -> Self;
 }
@@ -187,8 +189,12 @@ impl Simd for Lanes {
         Self(self.0.map(f32::round))
     }
     #[inline(always)]
-    fn exp2_whole(self) -> Self {
-        Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23)))
+    fn scale_exp2(self, exponent: Self) -> Self {
+        self.zip(exponent, |value, n| value * f32::from_bits(((n as i32 + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    fn reciprocal(self) -> Self {
+        Self(self.0.map(f32::recip))
     }
     #[inline(always)]
     fn where_above(self, limit: Self, yes: Self, no: Self) -> Self {
@@ -285,10 +291,16 @@ mod x86 {
             unsafe { Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(self.0)) }
         }
         #[inline(always)]
-        fn exp2_whole(self) -> Self {
+        fn scale_exp2(self, exponent: Self) -> Self {
+            unsafe { Self(_mm512_scalef_ps(self.0, exponent.0)) }
+        }
+        #[inline(always)]
+        fn reciprocal(self) -> Self {
+            // An estimate of 14 bits and one step of Newton's method.
             unsafe {
-                let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
-                Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
+                let estimate = _mm512_rcp14_ps(self.0);
+                let error = _mm512_fnmadd_ps(self.0, estimate, _mm512_set1_ps(1.0));
+                Self(_mm512_fmadd_ps(estimate, error, estimate))
             }
         }
         #[inline(always)]
@@ -356,10 +368,20 @@ mod x86 {
             unsafe { Self(_mm256_round_ps::<NEAREST>(self.0)) }
         }
         #[inline(always)]
-        fn exp2_whole(self) -> Self {
+        fn scale_exp2(self, exponent: Self) -> Self {
             unsafe {
-                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
-                Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(exponent.0), _mm256_set1_epi32(127));
+                let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+                Self(_mm256_mul_ps(self.0, power))
+            }
+        }
+        #[inline(always)]
+        fn reciprocal(self) -> Self {
+            // An estimate of 12 bits and one step of Newton's method.
+            unsafe {
+                let estimate = _mm256_rcp_ps(self.0);
+                let error = _mm256_fnmadd_ps(self.0, estimate, _mm256_set1_ps(1.0));
+                Self(_mm256_fmadd_ps(estimate, error, estimate))
             }
         }
         #[inline(always)]

@@ -6,8 +6,9 @@
 use ndarray::{Array3, Axis};
 
 use super::ForecasterConfig;
+use super::executor::Executor;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Encoding, Model, Rows, default_device};
+use crate::model::{Encoding, Model, Rows};
 
 /// The predictions of the last steps of every group.
 #[derive(Debug, Clone)]
@@ -55,12 +56,12 @@ pub fn backcast(model: &Model, rows: &Rows, config: &ForecasterConfig) -> Result
     let Encoding::PytorchForecasting(encoding) = &model.document().encoding else {
         return Err(BackcastError::Univariate { id: model.id().to_owned() }.into());
     };
-    let network = model.network(&default_device());
+    let executor = Executor::new(model, config.threads)?;
     let windows = encoding.last_windows(rows)?;
     let mut backcast = Backcast::empty(model, encoding.group_ids.clone(), &encoding.targets);
     for start in (0..windows.len()).step_by(config.block_windows) {
         let block = windows.encode(start..windows.len().min(start + config.block_windows))?;
-        let predictions = block.predictions(&network.forward(&block.batch)?)?;
+        let predictions = block.predictions(&executor.predict(&block.batch)?)?;
         backcast.append(block.groups, block.first_prediction_idx, &predictions);
     }
     Ok(backcast)

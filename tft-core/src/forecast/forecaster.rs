@@ -6,12 +6,12 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 use super::NetworkTrace;
 use super::runner::ModelRunner;
 use super::{FleetForecast, Forecast, Method, MetricForecast, QuantileLevels, fallback_forecast};
 use crate::error::{Error, ErrorKind};
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 use crate::model::Model;
 use crate::schema::Schema;
 use crate::time::{Step, StepLength, Timestamp};
@@ -32,19 +32,24 @@ pub struct Forecaster {
 /// How a [`Forecaster`] works.
 ///
 /// # Defaults
-/// Blocks of 32 windows.
+/// Blocks of 32 windows, one thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForecasterConfig {
     /// Most windows that run through the network together; bounds the memory of one run. 1 to
     /// [`ForecasterConfig::BLOCK_WINDOWS_MAX`].
     pub block_windows: usize,
+    /// Threads that share the windows of a block; 1 to [`ForecasterConfig::THREADS_MAX`]. Results do not
+    /// depend on it. Without the feature `engine` there is always one.
+    pub threads: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum ForecasterError {
     #[error("forecaster.block_windows is {value}, allowed are 1 to {}", ForecasterConfig::BLOCK_WINDOWS_MAX)]
     BlockWindows { value: usize },
+    #[error("forecaster.threads is {value}, allowed are 1 to {}", ForecasterConfig::THREADS_MAX)]
+    Threads { value: usize },
     #[error("window has steps of {window} ms, the model needs {model} ms")]
     StepLength { window: i64, model: i64 },
     #[error("window keeps {window} steps per server, the model needs at least {model}")]
@@ -64,14 +69,14 @@ impl Forecaster {
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if the configuration is out of range, [`ErrorKind::InvalidModel`] if the
     /// model's targets have no quantile in common.
-    #[cfg(feature = "burn")]
+    #[cfg(any(feature = "burn", feature = "engine"))]
     pub fn new(model: Model, config: ForecasterConfig) -> Result<Self, Error> {
         config.validate()?;
         let document = model.document();
         let encoding = &document.encoding;
         let (step_length, horizon_steps) = (document.step_ms, encoding.horizon_steps());
         let (history_steps, history_steps_min) = (encoding.history_steps(), encoding.history_steps_min());
-        let runner = ModelRunner::new(model)?;
+        let runner = ModelRunner::new(model, config.threads)?;
         let quantiles = runner.quantiles().clone();
         Ok(Self {
             runner: Some(runner),
@@ -154,7 +159,7 @@ impl Forecaster {
     ///
     /// # Errors
     /// As [`forecast`](Self::forecast).
-    #[cfg(feature = "burn")]
+    #[cfg(any(feature = "burn", feature = "engine"))]
     pub fn trace(
         &self,
         window: &RollingWindow,
@@ -245,18 +250,23 @@ impl Forecaster {
 impl ForecasterConfig {
     /// Most windows that may run through the network together.
     pub const BLOCK_WINDOWS_MAX: usize = 4096;
+    /// Most threads.
+    pub const THREADS_MAX: usize = 1024;
 
     pub(super) fn validate(&self) -> Result<(), Error> {
-        if (1..=Self::BLOCK_WINDOWS_MAX).contains(&self.block_windows) {
-            return Ok(());
+        if !(1..=Self::BLOCK_WINDOWS_MAX).contains(&self.block_windows) {
+            return Err(ForecasterError::BlockWindows { value: self.block_windows }.into());
         }
-        Err(ForecasterError::BlockWindows { value: self.block_windows }.into())
+        if !(1..=Self::THREADS_MAX).contains(&self.threads) {
+            return Err(ForecasterError::Threads { value: self.threads }.into());
+        }
+        Ok(())
     }
 }
 
 impl Default for ForecasterConfig {
     fn default() -> Self {
-        Self { block_windows: 32 }
+        Self { block_windows: 32, threads: 1 }
     }
 }
 

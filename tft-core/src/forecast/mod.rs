@@ -3,15 +3,17 @@
 //! Owns the [`Forecast`] itself, the statistical [fallback](fallback_forecast) and the [`Forecaster`] that
 //! asks the model where it can and the fallback where it cannot. Every reply says which method made it.
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod backcast;
+#[cfg(any(feature = "burn", feature = "engine"))]
+mod executor;
 mod fallback;
 mod forecaster;
 mod runner;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 pub use backcast::{Backcast, BackcastTarget, backcast};
 
 pub use crate::quantile::{Quantile, QuantileLevels};
@@ -68,7 +70,7 @@ pub struct MetricForecast {
 }
 
 /// What a network saw of one server and what it answered, before anything is scaled back or sorted.
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NetworkTrace {

@@ -37,7 +37,7 @@ pub use encoding::{
 };
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 pub(crate) use problems::Problems;
 #[cfg(feature = "burn")]
 pub use verification::{OutputDifference, Tolerance, Verification};

@@ -121,7 +121,7 @@ fn forecasts_do_not_depend_on_other_servers_or_on_blocks() {
     for server in ["a", "c", "d"] {
         feed(&mut window, server, 100..500);
     }
-    let config = ForecasterConfig { block_windows: 3 };
+    let config = ForecasterConfig { block_windows: 3, ..Default::default() };
     let mut blocked = Forecaster::new(Model::built_in().unwrap(), config).unwrap();
     let fleet = blocked.forecast(&window, end_of(499)).unwrap();
     let (one, other) = (&single.servers[0].metrics[0], &fleet.server("b").unwrap().metrics[0]);

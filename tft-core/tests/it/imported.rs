@@ -162,7 +162,7 @@ fn sources_of_set_a() -> Value {
 fn forecasts_of_the_original_system_start_after_the_last_step() {
     let schema = Schema::server_metrics();
     let model = model_with_sources("a", sources_of_set_a());
-    let config = ForecasterConfig { block_windows: 3 };
+    let config = ForecasterConfig { block_windows: 3, ..Default::default() };
     let mut forecaster = Forecaster::new(model.clone(), config.clone()).unwrap();
     let servers = servers_of_set_a(&schema);
     let mut window = window(&schema, &forecaster);

@@ -4,9 +4,10 @@
 use ndarray::{Array3, Array4, s};
 use proptest::prelude::*;
 use tft_core::Model;
-use tft_core::model::{NetworkOutput, TensorBatch, default_device};
+use tft_core::model::{NetworkOutput, TensorBatch};
 
 use crate::golden::GoldenSet;
+use crate::parity::paths;
 use crate::plain_network::{PlainNetwork, PlainOutput, StateTensor, StateTensors, Steps};
 use crate::random_network::{RandomNetwork, networks};
 
@@ -21,12 +22,14 @@ proptest! {
     #[test]
     fn the_network_agrees_with_the_plain_one(network in networks()) {
         let RandomNetwork { architecture, tensors, batch, .. } = &network;
-        let found = network.model().network(&default_device()).forward(batch).unwrap();
         let plain = PlainNetwork::new(architecture, tensors);
-        for window in 0..batch.windows() {
-            let largest = largest_differences(&found, batch, window, &plain.forward(batch, window));
-            prop_assert!(largest.prediction <= PREDICTION, "{largest:?} in window {window}");
-            prop_assert!(largest.weight <= WEIGHT, "{largest:?} in window {window}");
+        let expected: Vec<_> = (0..batch.windows()).map(|window| plain.forward(batch, window)).collect();
+        for (path, found) in paths(&network.model(), batch) {
+            for (window, expected) in expected.iter().enumerate() {
+                let largest = largest_differences(&found, batch, window, expected);
+                prop_assert!(largest.prediction <= PREDICTION, "{path}: {largest:?} in window {window}");
+                prop_assert!(largest.weight <= WEIGHT, "{path}: {largest:?} in window {window}");
+            }
         }
     }
 }

@@ -89,7 +89,8 @@ impl<'p, S: Simd> Decoder<'p, S> {
     /// Brings one side's keys and values from the lanes into rows.
     #[inline(always)]
     fn unpack_keys(&mut self, side: usize) {
-        let (width, features) = (self.plan.attention.width, self.plan.attention.heads * self.plan.attention.width);
+        let (width, features) =
+            (self.plan.attention.width, self.plan.attention.heads * self.plan.attention.width);
         let first = if side == 0 { 0 } else { self.shapes[0].steps };
         let shape = self.shapes[side];
         unpack(&self.projected[0], shape, features, &mut self.keys[first * features..]);

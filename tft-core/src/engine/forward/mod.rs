@@ -66,8 +66,15 @@ impl Forward<'_> {
             self.recur(&mut tile[..count], next, &statics, shapes);
             for (place, rows) in tile[..count].iter().enumerate() {
                 let window = next + place;
-                let lengths = [batch.encoder_lengths[self.first + window], batch.decoder_lengths[self.first + window]];
-                decoder.run::<G>(rows, &statics.windows[window].enrichment, lengths, window, &mut self.outputs);
+                let lengths =
+                    [batch.encoder_lengths[self.first + window], batch.decoder_lengths[self.first + window]];
+                decoder.run::<G>(
+                    rows,
+                    &statics.windows[window].enrichment,
+                    lengths,
+                    window,
+                    &mut self.outputs,
+                );
             }
             next += count;
         }

@@ -10,25 +10,30 @@ const EXP_MIN: f32 = -87.0;
 /// Above this the exponential overflows single precision.
 const EXP_MAX: f32 = 88.0;
 
+/// 0 below [`EXP_MIN`], as for a masked score.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(x: S) -> S {
-    let clamped = x.min(S::splat(EXP_MAX)).max(S::splat(EXP_MIN));
-    let n = clamped.mul(S::splat(std::f32::consts::LOG2_E)).round();
+    x.where_above(S::splat(EXP_MIN), exp_in_range(x), S::splat(0.0))
+}
+
+/// The exponential of a number that is taken for one between [`EXP_MIN`] and [`EXP_MAX`].
+#[inline(always)]
+fn exp_in_range<S: Simd>(x: S) -> S {
+    let x = x.min(S::splat(EXP_MAX)).max(S::splat(EXP_MIN));
+    let n = x.mul(S::splat(std::f32::consts::LOG2_E)).round();
     // ln 2 in two parts, so that the product with n loses nothing.
-    let r = n.mul_add(S::splat(-0.693_359_4), clamped);
+    let r = n.mul_add(S::splat(-0.693_359_4), x);
     let r = n.mul_add(S::splat(2.121_944_4e-4), r);
     let mut p = S::splat(1.388_888_9e-3);
     for coefficient in [8.333_333e-3, 4.166_666_8e-2, 1.666_666_7e-1, 0.5, 1.0, 1.0] {
         p = p.mul_add(r, S::splat(coefficient));
     }
-    let value = p.mul(n.exp2_whole());
-    x.where_above(S::splat(EXP_MIN), value, S::splat(0.0))
+    p.scale_exp2(n)
 }
 
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(x: S) -> S {
-    let one = S::splat(1.0);
-    one.div(one.add(exp(S::splat(0.0).sub(x))))
+    S::splat(1.0).add(exp_in_range(S::splat(0.0).sub(x))).reciprocal()
 }
 
 #[inline(always)]
@@ -40,7 +45,7 @@ pub(crate) fn tanh<S: Simd>(x: S) -> S {
 /// `x` above 0, else `exp(x) − 1`.
 #[inline(always)]
 pub(crate) fn elu<S: Simd>(x: S) -> S {
-    let below = exp(x.min(S::splat(0.0))).sub(S::splat(1.0));
+    let below = exp_in_range(x).sub(S::splat(1.0));
     x.where_above(S::splat(0.0), x, below)
 }
 

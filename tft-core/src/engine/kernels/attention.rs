@@ -52,10 +52,11 @@ impl AttentionPlan {
             }
             report(head, floats(scores));
         }
-        for (i, y) in y.iter_mut().enumerate() {
-            let values = keys.values[i..].iter().step_by(self.width);
-            let zero = S::splat(0.0);
-            *y = mean.iter().zip(values).fold(zero, |sum, (mean, &v)| mean.mul_add(S::splat(v), sum));
+        y.fill(S::splat(0.0));
+        for (mean, values) in mean.iter().zip(keys.values.chunks_exact(self.width)) {
+            for (y, &value) in y.iter_mut().zip(values) {
+                *y = mean.mul_add(S::splat(value), *y);
+            }
         }
     }
 

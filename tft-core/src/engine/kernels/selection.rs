@@ -110,9 +110,8 @@ impl WeighingPlan {
         let one = [S::splat(1.0); R];
         for (column, table) in &self.tables {
             let width = self.first.outputs;
-            let of_row = |row: usize, feature: usize| {
-                table[input.code(row, *column) as usize * width + feature]
-            };
+            let of_row =
+                |row: usize, feature: usize| table[input.code(row, *column) as usize * width + feature];
             add_gathered(of_row, &one, whole);
         }
         let (hidden, skip) = whole.split_at_mut(self.hidden);

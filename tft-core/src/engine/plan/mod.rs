@@ -77,7 +77,10 @@ impl Plan {
             enrichment: gated("static_enrichment"),
             attention: AttentionPlan::of(architecture, weights),
             // Nothing lies between the attention's output projection and the gate.
-            post_attention: gate_norm("post_attn_gate_norm", Some(&Affine::of(weights, "multihead_attn.w_h"))),
+            post_attention: gate_norm(
+                "post_attn_gate_norm",
+                Some(&Affine::of(weights, "multihead_attn.w_h")),
+            ),
             position_wise: gated("pos_wise_ff"),
             pre_output: gate_norm("pre_output_gate_norm", None),
             output: output(architecture, weights),

@@ -59,8 +59,7 @@ impl LstmPlan {
         value: impl Fn(usize) -> f64,
     ) {
         for gate in 0..4 {
-            let of_lane =
-                |lane: usize| unit(lane).map_or(0.0, |unit| value(gate * width + unit) as f32);
+            let of_lane = |lane: usize| unit(lane).map_or(0.0, |unit| value(gate * width + unit) as f32);
             self.weights.extend((0..self.lanes).map(of_lane));
         }
     }

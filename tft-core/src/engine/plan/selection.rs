@@ -209,9 +209,8 @@ impl WeighingPlan {
         };
         plan.fold(architecture, weights, variables, &whole);
         let context = format!("{name}.context");
-        plan.context = weights
-            .has(&format!("{context}.weight"))
-            .then(|| packed(&Affine::of(weights, &context)));
+        plan.context =
+            weights.has(&format!("{context}.weight")).then(|| packed(&Affine::of(weights, &context)));
         plan
     }
 

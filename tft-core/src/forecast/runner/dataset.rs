@@ -5,8 +5,9 @@ use ndarray::{Array2, Array3, Axis, s};
 use super::assembly::{Assembly, Span};
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
+use crate::forecast::executor::Executor;
 use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
-use crate::model::{DatasetEncoding, Model, Network, default_device};
+use crate::model::{DatasetEncoding, Model};
 use crate::quantile::QuantileLevels;
 use crate::schema::Schema;
 use crate::time::{Step, StepLength};
@@ -20,7 +21,7 @@ pub(in crate::forecast) struct DatasetRunner {
     pub(super) quantiles: QuantileLevels,
     /// For each target the positions of these levels among its outputs.
     positions: Vec<Vec<usize>>,
-    network: Network,
+    executor: Executor,
     encoding: DatasetEncoding,
 }
 
@@ -31,7 +32,7 @@ struct NoSharedQuantile {
 }
 
 impl DatasetRunner {
-    pub(super) fn new(model: Model, encoding: DatasetEncoding) -> Result<Self, Error> {
+    pub(super) fn new(model: Model, encoding: DatasetEncoding, threads: usize) -> Result<Self, Error> {
         let levels = &model.document().architecture.quantiles;
         let shared = shared_levels(levels);
         if shared.is_empty() {
@@ -42,7 +43,7 @@ impl DatasetRunner {
         let positions =
             levels.iter().map(|of| shared.iter().map(|&level| place(of, level)).collect()).collect();
         let quantiles = QuantileLevels::new(&shared)?;
-        Ok(Self { network: model.network(&default_device()), quantiles, positions, model, encoding })
+        Ok(Self { executor: Executor::new(&model, threads)?, quantiles, positions, model, encoding })
     }
 
     pub(super) fn check_schema(&self, schema: &Schema) -> Result<(), Error> {
@@ -77,7 +78,7 @@ impl DatasetRunner {
         let statistics = assembly.fleet_history(window, span);
         let assembled = assembly.rows(window, &[(0, *view)], &statistics, span)?;
         let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
-        let output = self.network.forward(&encoded.batch)?;
+        let output = self.executor.explain(&encoded.batch)?;
         let windows = taken.iter().map(|_| assembly.target_metrics.clone()).collect();
         Ok(NetworkTrace { windows, batch: encoded.batch, output })
     }
@@ -101,7 +102,7 @@ impl DatasetRunner {
     ) -> Result<(), Error> {
         let assembled = assembly.rows(window, servers, statistics, span)?;
         let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
-        let output = self.network.forward(&encoded.batch)?;
+        let output = self.executor.predict(&encoded.batch)?;
         let predictions = encoded.predictions(&output)?;
         for (target, (values, &metric)) in predictions.iter().zip(&assembly.target_metrics).enumerate() {
             for (position, &place) in taken.iter().enumerate() {

@@ -3,21 +3,21 @@
 //! Owns what is between a window and the forecasts of a model: which servers and metrics it can take, encode,
 //! run, decode. In a build without a network there is never a runner.
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod assembly;
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod dataset;
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod fleet;
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod univariate;
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 pub(super) use with_network::ModelRunner;
-#[cfg(not(feature = "burn"))]
+#[cfg(not(any(feature = "burn", feature = "engine")))]
 pub(super) use without_network::ModelRunner;
 
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod with_network {
     use super::dataset::DatasetRunner;
     use super::univariate::UnivariateRunner;
@@ -37,19 +37,19 @@ mod with_network {
     }
 
     impl ModelRunner {
-        /// Builds the network.
+        /// Prepares the network for a number of threads.
         ///
         /// # Errors
         /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if its targets share no quantile.
-        pub(in crate::forecast) fn new(model: Model) -> Result<Self, Error> {
+        pub(in crate::forecast) fn new(model: Model, threads: usize) -> Result<Self, Error> {
             match &model.document().encoding {
                 Encoding::Univariate(encoding) => {
                     let encoding = encoding.clone();
-                    Ok(Self::Univariate(Box::new(UnivariateRunner::new(model, encoding)?)))
+                    Ok(Self::Univariate(Box::new(UnivariateRunner::new(model, encoding, threads)?)))
                 }
                 Encoding::PytorchForecasting(encoding) => {
                     let encoding = (**encoding).clone();
-                    Ok(Self::Dataset(Box::new(DatasetRunner::new(model, encoding)?)))
+                    Ok(Self::Dataset(Box::new(DatasetRunner::new(model, encoding, threads)?)))
                 }
             }
         }
@@ -112,7 +112,7 @@ mod with_network {
     }
 }
 
-#[cfg(not(feature = "burn"))]
+#[cfg(not(any(feature = "burn", feature = "engine")))]
 mod without_network {
     use crate::error::Error;
     use crate::forecast::FleetForecast;

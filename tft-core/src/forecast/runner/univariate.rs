@@ -3,8 +3,9 @@
 use ndarray::Axis;
 
 use crate::error::Error;
+use crate::forecast::executor::Executor;
 use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
-use crate::model::{History, Model, Network, UnivariateEncoding, default_device};
+use crate::model::{History, Model, UnivariateEncoding};
 use crate::quantile::QuantileLevels;
 use crate::schema::Schema;
 use crate::time::{Step, Timestamp};
@@ -15,7 +16,7 @@ use crate::window::{RollingWindow, ServerView};
 pub(in crate::forecast) struct UnivariateRunner {
     pub(super) model: Model,
     pub(super) quantiles: QuantileLevels,
-    network: Network,
+    executor: Executor,
     encoding: UnivariateEncoding,
 }
 
@@ -27,9 +28,9 @@ struct Pending {
 }
 
 impl UnivariateRunner {
-    pub(super) fn new(model: Model, encoding: UnivariateEncoding) -> Result<Self, Error> {
+    pub(super) fn new(model: Model, encoding: UnivariateEncoding, threads: usize) -> Result<Self, Error> {
         let quantiles = QuantileLevels::new(&model.document().architecture.quantiles[0])?;
-        Ok(Self { network: model.network(&default_device()), quantiles, model, encoding })
+        Ok(Self { executor: Executor::new(&model, threads)?, quantiles, model, encoding })
     }
 
     pub(super) fn run(
@@ -83,7 +84,7 @@ impl UnivariateRunner {
         let (step_length, schema) = (window.config().step, window.schema());
         let histories = self.histories(&pending, schema, step_length.start_of(origin));
         let batch = self.encoding.encode(&histories, step_length)?.batch;
-        let output = self.network.forward(&batch)?;
+        let output = self.executor.explain(&batch)?;
         let windows = pending.series.iter().map(|&(_, metric)| vec![metric]).collect();
         Ok(NetworkTrace { windows, batch, output })
     }
@@ -108,7 +109,7 @@ impl UnivariateRunner {
         let origin = fleet.step_length.start_of(fleet.origin);
         let histories = self.histories(pending, schema, origin);
         let encoded = self.encoding.encode(&histories, fleet.step_length)?;
-        let output = self.network.forward(&encoded.batch)?;
+        let output = self.executor.predict(&encoded.batch)?;
         let quantiles = encoded.predictions(&output, self.model.document().calibration.as_ref())?;
         for (window, (&(server, metric), history)) in pending.series.iter().zip(&histories).enumerate() {
             let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);

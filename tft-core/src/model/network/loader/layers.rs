@@ -4,11 +4,11 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 
 use super::Loader;
+use crate::model::interpolation::interpolation;
 use crate::model::network::gated_residual::{
     StackedGateNorm, StackedGatedResidual, StackedLayerNorm, StackedLinear, StackedResampleNorm,
 };
 use crate::model::network::lstm::{Lstm, LstmLayer};
-use crate::model::interpolation::interpolation;
 use crate::model::weights::WeightTensor;
 
 impl Loader<'_> {
