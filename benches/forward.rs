@@ -1,14 +1,17 @@
-//! From histories to quantiles: the built-in model on burn, in batches of 1, 20 and 100 windows, and a whole
-//! forecast of 20 servers with 14 metrics.
+//! Forward passes: the built-in model from histories to quantiles, the network of golden set a from tensors to
+//! outputs, both on the engine with one and two threads and on burn, and forecasts of whole fleets.
 //!
 //! ```sh
-//! cargo bench -p benches --bench forward
+//! cargo bench --workspace --bench forward
 //! ```
 
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tft_core::model::{Encoding, History, default_device};
+use ndarray::Axis;
+use tft_core::engine::{Detail, Engine, EngineConfig};
+use tft_core::model::{Encoding, History, TensorBatch, default_device};
 use tft_core::schema::{MetricKind, Schema};
 use tft_core::time::{StepLength, Timestamp};
 use tft_core::{Forecaster, ForecasterConfig, Model, Record, RollingWindow, WindowConfig};
@@ -21,41 +24,82 @@ fn value(series: usize, step: usize) -> f64 {
     50.0 + 30.0 * wave + ((step * 7919 + series * 104_729) % 97) as f64 / 20.0
 }
 
-fn network(criterion: &mut Criterion) {
+fn built_in_model(criterion: &mut Criterion) {
     let model = Model::built_in().expect("the built-in model loads");
     let Encoding::Univariate(encoding) = &model.document().encoding else { return };
-    let network = model.network(&default_device());
-    let mut group = criterion.benchmark_group("built-in model, windows");
-    for windows in [1, 20, 100] {
+    for windows in [1, 20, 100, 1000] {
         let steps = encoding.history_steps();
         let series: Vec<Vec<f32>> =
             (0..windows).map(|series| (0..steps).map(|step| value(series, step) as f32).collect()).collect();
         let origin = Timestamp::from_millis(START_MS);
         let histories: Vec<_> =
             series.iter().map(|values| History { values, origin, kind: MetricKind::Percentage }).collect();
-        group.throughput(Throughput::Elements(windows as u64));
-        group.bench_function(BenchmarkId::from_parameter(windows), |bencher| {
-            bencher.iter(|| {
-                let encoded = encoding.encode(&histories, StepLength::FIVE_MINUTES).expect("histories fit");
-                let output = network.forward(&encoded.batch).expect("the batch fits");
-                black_box(encoded.predictions(&output, model.document().calibration.as_ref()))
-            });
+        let encoded = encoding.encode(&histories, StepLength::FIVE_MINUTES).expect("histories fit");
+        compare(criterion, "built-in model", &model, &encoded.batch);
+    }
+}
+
+fn golden_set_a(criterion: &mut Criterion) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/a/model");
+    let model = Model::from_dir(folder).expect("the fixture loads");
+    for windows in [1, 20, 100] {
+        compare(criterion, "golden set a", &model, &batch_of(&model, windows));
+    }
+}
+
+/// A batch of the model's largest windows, filled with waves.
+fn batch_of(model: &Model, windows: usize) -> TensorBatch {
+    let architecture = &model.document().architecture;
+    let (encoder, decoder) = (architecture.max_encoder_length, model.document().encoding.horizon_steps());
+    let reals = |steps: usize| {
+        let shape = (windows, steps, architecture.x_reals.len());
+        ndarray::Array3::from_shape_fn(shape, |(w, t, c)| ((w * 31 + t * 7 + c) as f32 / 11.0).sin())
+    };
+    let codes = |steps: usize| ndarray::Array3::zeros((windows, steps, architecture.x_categoricals.len()));
+    TensorBatch {
+        encoder_reals: reals(encoder),
+        encoder_categoricals: codes(encoder),
+        decoder_reals: reals(decoder),
+        decoder_categoricals: codes(decoder),
+        encoder_lengths: vec![encoder; windows],
+        decoder_lengths: vec![decoder; windows],
+    }
+}
+
+/// Times one batch on the engine and, while that is bearable, on burn.
+fn compare(criterion: &mut Criterion, name: &str, model: &Model, batch: &TensorBatch) {
+    let windows = batch.encoder_reals.len_of(Axis(0));
+    let mut group = criterion.benchmark_group(format!("{name}, windows"));
+    group.sample_size(10).throughput(Throughput::Elements(windows as u64));
+    for threads in [1, 2] {
+        let engine = Engine::new(model, EngineConfig { threads }).expect("the configuration is valid");
+        let id = BenchmarkId::new(format!("engine, threads {threads}"), windows);
+        group.bench_function(id, |bencher| {
+            bencher.iter(|| black_box(engine.forward(batch, Detail::Predictions).expect("the batch fits")));
+        });
+    }
+    if windows <= 20 {
+        let network = model.network(&default_device());
+        group.bench_function(BenchmarkId::new("burn", windows), |bencher| {
+            bencher.iter(|| black_box(network.forward(batch).expect("the batch fits")));
         });
     }
     group.finish();
 }
 
 fn fleet(criterion: &mut Criterion) {
-    const SERVERS: usize = 20;
-    let model = Model::built_in().expect("the built-in model loads");
-    let mut forecaster = Forecaster::new(model, ForecasterConfig::default()).expect("the defaults are valid");
-    let window = filled_window(SERVERS, forecaster.history_steps());
-    let now = Timestamp::from_millis(START_MS + 300_000 * forecaster.history_steps() as i64);
     let mut group = criterion.benchmark_group("forecast, servers of 14 metrics");
-    group.sample_size(10).throughput(Throughput::Elements(SERVERS as u64));
-    group.bench_function(BenchmarkId::from_parameter(SERVERS), |bencher| {
-        bencher.iter(|| black_box(forecaster.forecast(&window, now).expect("the window fits")));
-    });
+    for (servers, threads) in [(20, 1), (1000, 1), (1000, 2)] {
+        let model = Model::built_in().expect("the built-in model loads");
+        let config = ForecasterConfig { threads, ..ForecasterConfig::default() };
+        let mut forecaster = Forecaster::new(model, config).expect("the configuration is valid");
+        let window = filled_window(servers, forecaster.history_steps());
+        let now = Timestamp::from_millis(START_MS + 300_000 * forecaster.history_steps() as i64);
+        group.sample_size(10).throughput(Throughput::Elements(servers as u64));
+        group.bench_function(BenchmarkId::new(format!("threads {threads}"), servers), |bencher| {
+            bencher.iter(|| black_box(forecaster.forecast(&window, now).expect("the window fits")));
+        });
+    }
     group.finish();
 }
 
@@ -77,5 +121,5 @@ fn filled_window(servers: usize, steps: usize) -> RollingWindow {
     window
 }
 
-criterion_group!(benches, network, fleet);
+criterion_group!(benches, built_in_model, golden_set_a, fleet);
 criterion_main!(benches);

@@ -45,11 +45,13 @@
 //! # Features
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `burn` | yes | the network on burn; without it the forecaster has only the fallback |
+//! | `engine` | yes | [`engine`]: models compiled for this processor, which the forecaster uses |
+//! | `burn` | yes | the network on burn: the meaning of a model, and other devices |
 //! | `default-model` | yes | the built-in model's weights |
 //! | `parquet` | yes | [`store`], the checkpoint |
 //!
-//! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts.
+//! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts;
+//! `engine` alone has forecasts by models and compiles no burn.
 //!
 //! # Stability
 //! Below 1.0 a minor version may change the API. The model directory and the checkpoint carry a format

@@ -205,6 +205,7 @@ impl Simd for Lanes {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports, reason = "forty intrinsics")]
     use std::arch::x86_64::*;
 
     use super::{Simd, Work};

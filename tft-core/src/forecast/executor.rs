@@ -13,7 +13,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Prepares a model; burn has no use for the number of threads.
+    /// Prepares a model for a number of threads.
     #[cfg(feature = "engine")]
     pub(super) fn new(model: &Model, threads: usize) -> Result<Self, Error> {
         let config = crate::engine::EngineConfig { threads };
@@ -22,6 +22,7 @@ impl Executor {
 
     /// Prepares a model; burn has no use for the number of threads.
     #[cfg(not(feature = "engine"))]
+    #[expect(clippy::unnecessary_wraps, reason = "the engine can refuse a number of threads")]
     pub(super) fn new(model: &Model, _threads: usize) -> Result<Self, Error> {
         Ok(Self { network: model.network(&crate::model::default_device()) })
     }

@@ -103,7 +103,7 @@ impl<'p, S: Simd> Decoder<'p, S> {
         let (heads, width) = (attention.heads, attention.width);
         let shape = self.shapes[1];
         let keys = Keys {
-            keys: &self.keys,
+            features: &self.keys,
             values: &self.values,
             encoder: self.shapes[0].steps,
             encoder_length: lengths[0],

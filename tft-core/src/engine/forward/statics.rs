@@ -140,10 +140,8 @@ fn hand_out<S: Simd, const R: usize>(
 ) {
     let first = row * S::LANES;
     let last = shape.steps.min(first + R * S::LANES);
-    for window in first..last {
-        let lane = window - first;
-        let of = pick(&mut windows[window]);
-        of.extend(values.iter().map(|feature| floats(feature)[lane]));
+    for (lane, window) in windows[first..last].iter_mut().enumerate() {
+        pick(window).extend(values.iter().map(|feature| floats(feature)[lane]));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::engine::simd::{Simd, floats};
 /// The keys and values of one window, row by row.
 pub(crate) struct Keys<'a> {
     /// `[key][heads·width]`
-    pub(crate) keys: &'a [f32],
+    pub(crate) features: &'a [f32],
     /// `[key][width]`
     pub(crate) values: &'a [f32],
     /// Encoder keys, those of them that are valid, and valid decoder keys.
@@ -88,7 +88,7 @@ impl AttentionPlan {
                 largest = largest.max(*score);
                 continue;
             }
-            let features = &keys.keys[key * all_features + head * self.width..][..self.width];
+            let features = &keys.features[key * all_features + head * self.width..][..self.width];
             let mut dot = S::splat(0.0);
             for (i, &feature) in features.iter().enumerate() {
                 dot = query(head * self.width + i).mul_add(S::splat(feature), dot);

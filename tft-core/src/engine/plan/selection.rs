@@ -174,9 +174,10 @@ impl CategoricalNetwork {
                     first.apply(x).into_iter().map(|z| if z > 0.0 { z } else { z.exp_m1() }).collect();
                 let gated = gate.apply(&hidden);
                 let skip = skip.as_ref().map_or_else(|| x.to_vec(), |skip| skip.apply(x));
-                let (values, gates) = gated.split_at(gated.len() / 2);
-                let unit = |((value, gate), skip): ((&f64, &f64), f64)| value / (1.0 + (-gate).exp()) + skip;
-                normal(norm, &values.iter().zip(gates).zip(skip).map(unit).collect::<Vec<_>>())
+                let (values, openings) = gated.split_at(gated.len() / 2);
+                let unit =
+                    |((value, opening), skip): ((&f64, &f64), f64)| value / (1.0 + (-opening).exp()) + skip;
+                normal(norm, &values.iter().zip(openings).zip(skip).map(unit).collect::<Vec<_>>())
             }
         }
     }
