@@ -20,11 +20,11 @@ What is measured, in milliseconds per window:
 * `ONNX Runtime, plain` and `folded`: on exports of the library's network and of the folded one.
 * `this project`: the Rust program's own `forward_seconds`.
 
-Scaling outputs back to units is left out everywhere. The folded networks answer the quantiles alone; eager,
-the plain graph (inside) and ours make attention and variable weights too, and only eager and ours hand them
-out. The block size of each Python runtime is the fastest of a few. Python runs with an allocator that keeps
-large blocks instead of returning them to the system (2.4 times faster on the wide model in blocks of six); the
-Rust program runs with the system's defaults.
+Scaling outputs back to units is left out everywhere. The folded networks and the graphs answer the quantiles
+alone; eager and ours hand out attention and variable weights too. The block size of each Python runtime is the
+fastest of a few. Python runs with an allocator that keeps large blocks instead of returning them to the system
+(the folded network on six wide windows at once: 15 ms per window instead of 35); the Rust program runs with the
+system's defaults.
 
 The windows are the reference set's, repeated with noise on what a server does not know in advance; one in five
 of set a is shorter. `--full-windows` leaves short ones out. Graphs and files go to `--work`; exporting and

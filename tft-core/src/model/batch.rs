@@ -3,7 +3,7 @@
 //! Owns the border between encodings and executors: an encoding makes a [`TensorBatch`], every executor
 //! turns one into a [`NetworkOutput`].
 
-use ndarray::{Array2, Array3, Array4};
+use ndarray::{Array2, Array3, Array4, s};
 
 use super::architecture::Architecture;
 use super::problems::Problems;
@@ -141,7 +141,9 @@ impl Side<'_> {
 
     fn check_values(&self, architecture: &Architecture, problems: &mut Problems) {
         let name = self.name;
-        for ((window, step, column), value) in self.reals.indexed_iter() {
+        let all_finite = self.reals.as_slice().is_some_and(are_finite);
+        let looked_at = if all_finite { self.reals.slice(s![..0, .., ..]) } else { self.reals.view() };
+        for ((window, step, column), value) in looked_at.indexed_iter() {
             if !value.is_finite() && step < self.lengths[window] {
                 let variable = &architecture.x_reals[column];
                 problems.push(format_args!(
@@ -163,4 +165,10 @@ impl Side<'_> {
             }
         }
     }
+}
+
+/// Counts before it compares, so that it runs at the speed of memory.
+fn are_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    values.iter().filter(|value| value.to_bits() & EXPONENT == EXPONENT).count() == 0
 }

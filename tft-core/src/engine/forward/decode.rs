@@ -22,7 +22,8 @@ pub(super) struct Decoder<'a, S> {
     keys: Vec<f32>,
     values: Vec<f32>,
     scores: [Vec<S>; 2],
-    /// One vector of queries' mixture.
+    /// One vector of queries, and their mixture.
+    queries: Vec<S>,
     mixture: Vec<S>,
     attended: Vec<S>,
     quantiles: Vec<S>,
@@ -56,6 +57,7 @@ impl<'p, S: Simd> Decoder<'p, S> {
             keys: vec![0.0; features * steps],
             values: vec![0.0; attention.width * steps],
             scores: [zeros(steps), zeros(steps)],
+            queries: zeros(features),
             mixture: zeros(attention.width),
             attended: zeros(attention.width * shapes[1].vectors),
             quantiles: zeros(plan.output.outputs * shapes[1].vectors),
@@ -114,9 +116,11 @@ impl<'p, S: Simd> Decoder<'p, S> {
         for vector in 0..shape.vectors {
             let first = vector * S::LANES;
             let place = shape.place(heads * width, first);
-            let query = |feature: usize| self.query[(place.start + feature * place.stride) / S::LANES];
+            for (feature, query) in self.queries.iter_mut().enumerate() {
+                *query = self.query[(place.start + feature * place.stride) / S::LANES];
+            }
             let attended = &mut self.mixture[..];
-            attention.apply(query, first, &keys, [scores, mean], attended, |head, weights| {
+            attention.apply(&self.queries, first, &keys, [scores, mean], attended, |head, weights| {
                 report.write::<S>(first, head, weights);
             });
             let place = shape.place(width, first);
@@ -143,14 +147,20 @@ impl AttentionReport<'_, '_> {
             return;
         }
         let [encoder, decoder] = self.shapes.map(|shape| shape.steps);
-        for query in first..decoder.min(first + S::LANES) {
-            let lane = query - first;
-            let place = (self.window * decoder + query) * self.heads + head;
-            let of_lane = weights[lane..].iter().step_by(S::LANES);
-            let out = &mut self.outputs.encoder_attention[place * encoder..(place + 1) * encoder];
-            out.iter_mut().zip(of_lane.clone()).for_each(|(out, weight)| *out = *weight);
-            let out = &mut self.outputs.decoder_attention[place * decoder..(place + 1) * decoder];
-            out.iter_mut().zip(of_lane.skip(encoder)).for_each(|(out, weight)| *out = *weight);
+        let queries = (decoder - first).min(S::LANES);
+        let (of_encoder, of_decoder) = weights.split_at(encoder * S::LANES);
+        let row = (self.window * decoder + first) * self.heads + head;
+        for (out, weights, keys) in [
+            (&mut *self.outputs.encoder_attention, of_encoder, encoder),
+            (&mut *self.outputs.decoder_attention, of_decoder, decoder),
+        ] {
+            let stride = self.heads * keys;
+            let out = &mut out[row * keys..][..(queries - 1) * stride + keys];
+            for (key, lanes) in weights.chunks_exact(S::LANES).enumerate() {
+                for (lane, weight) in lanes[..queries].iter().enumerate() {
+                    out[lane * stride + key] = *weight;
+                }
+            }
         }
     }
 }

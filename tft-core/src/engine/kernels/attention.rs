@@ -22,14 +22,14 @@ impl AttentionPlan {
     /// Below this a masked score is as good as none: its exponential is 0.
     const NO_WEIGHT: f32 = -1e6;
 
-    /// Attends from the queries that start at `first`, and hands each head's weights to `report` as
-    /// `(head, [key][lane])`. Writes the mixture `[width]` to `y`.
+    /// Attends from the queries `[heads·width]` whose first lane is query `first`, and hands each head's weights
+    /// to `report` as `(head, [key][lane])`. Writes the mixture `[width]` to `y`.
     ///
     /// `scores` and `mean` hold one vector per key.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(
         &self,
-        query: impl Fn(usize) -> S,
+        queries: &[S],
         first: usize,
         keys: &Keys<'_>,
         [scores, mean]: [&mut [S]; 2],
@@ -38,8 +38,8 @@ impl AttentionPlan {
     ) {
         mean.fill(S::splat(0.0));
         let share = S::splat(1.0 / self.heads as f32);
-        for head in 0..self.heads {
-            let largest = self.scores(&query, [first, head], keys, scores);
+        for (head, query) in queries.chunks_exact(self.width).enumerate() {
+            let largest = self.scores(query, [first, head], keys, scores);
             let mut sum = S::splat(0.0);
             for score in scores.iter_mut() {
                 *score = exp(score.sub(largest));
@@ -52,11 +52,8 @@ impl AttentionPlan {
             }
             report(head, floats(scores));
         }
-        y.fill(S::splat(0.0));
-        for (mean, values) in mean.iter().zip(keys.values.chunks_exact(self.width)) {
-            for (y, &value) in y.iter_mut().zip(values) {
-                *y = mean.mul_add(S::splat(value), *y);
-            }
+        for (feature, y) in y.iter_mut().enumerate() {
+            *y = mixture(mean, keys.values, self.width, feature);
         }
     }
 
@@ -64,43 +61,85 @@ impl AttentionPlan {
     #[inline(always)]
     fn scores<S: Simd>(
         &self,
-        query: &impl Fn(usize) -> S,
+        query: &[S],
         [first, head]: [usize; 2],
         keys: &Keys<'_>,
         scores: &mut [S],
     ) -> S {
-        let masked = self.mask_bias.max(f32::MIN);
-        let skipped = if masked <= Self::NO_WEIGHT { f32::NEG_INFINITY } else { masked };
+        let masked = if self.mask_bias <= Self::NO_WEIGHT { f32::NEG_INFINITY } else { self.mask_bias };
+        let masked = S::splat(masked);
+        let decoder = scores.len() - keys.encoder;
+        // The last query of a vector sees the steps before it.
+        let visible = if self.is_causal { decoder.min(first + S::LANES - 1) } else { keys.decoder_length };
+        scores[keys.encoder_length..keys.encoder].fill(masked);
+        scores[keys.encoder + visible..].fill(masked);
+        let (encoder_scores, decoder_scores) = scores.split_at_mut(keys.encoder);
+        let all = self.heads * self.width;
+        let of_head = &keys.features[head * self.width..];
+        dot_products(query, of_head, all, &mut encoder_scores[..keys.encoder_length]);
+        let of_decoder = of_head.get(keys.encoder * all..).unwrap_or_default();
+        dot_products(query, of_decoder, all, &mut decoder_scores[..visible]);
+        if self.is_causal {
+            let lanes = lane_numbers::<S>(first);
+            for (step, score) in decoder_scores[..visible].iter_mut().enumerate().skip(first) {
+                *score = lanes.where_above(S::splat(step as f32), *score, masked);
+            }
+        }
         let mut largest = S::splat(f32::NEG_INFINITY);
-        let all_features = self.heads * self.width;
-        for (key, score) in scores.iter_mut().enumerate() {
-            let step = key.wrapping_sub(keys.encoder);
-            let is_encoder = key < keys.encoder;
-            let is_hidden = if is_encoder {
-                key >= keys.encoder_length
-            } else if self.is_causal {
-                step >= first + S::LANES
-            } else {
-                step >= keys.decoder_length
-            };
-            if is_hidden {
-                *score = S::splat(skipped);
-                largest = largest.max(*score);
-                continue;
-            }
-            let features = &keys.features[key * all_features + head * self.width..][..self.width];
-            let mut dot = S::splat(0.0);
-            for (i, &feature) in features.iter().enumerate() {
-                dot = query(head * self.width + i).mul_add(S::splat(feature), dot);
-            }
-            if !is_encoder && self.is_causal && step >= first {
-                dot = lane_numbers::<S>(first).where_above(S::splat(step as f32), dot, S::splat(skipped));
-            }
-            *score = dot;
-            largest = largest.max(dot);
+        for score in scores.iter() {
+            largest = largest.max(*score);
         }
         largest
     }
+}
+
+/// Writes the products of a query with some keys, whose features start every `stride` numbers.
+#[inline(always)]
+fn dot_products<S: Simd>(query: &[S], keys: &[f32], stride: usize, scores: &mut [S]) {
+    /// Keys at a time: sums that do not wait for one another.
+    const KEYS: usize = 4;
+    let mut start = 0;
+    let (blocks, rest) = scores.as_chunks_mut::<KEYS>();
+    for block in blocks {
+        let mut sums = [S::splat(0.0); KEYS];
+        let features: [&[f32]; KEYS] =
+            std::array::from_fn(|key| &keys[start + key * stride..][..query.len()]);
+        for (i, query) in query.iter().enumerate() {
+            for key in 0..KEYS {
+                sums[key] = query.mul_add(S::splat(features[key][i]), sums[key]);
+            }
+        }
+        *block = sums;
+        start += KEYS * stride;
+    }
+    for score in rest {
+        let mut sum = S::splat(0.0);
+        for (query, &feature) in query.iter().zip(&keys[start..]) {
+            sum = query.mul_add(S::splat(feature), sum);
+        }
+        *score = sum;
+        start += stride;
+    }
+}
+
+/// The sum of one feature of the values, times their weights.
+#[inline(always)]
+fn mixture<S: Simd>(weights: &[S], values: &[f32], width: usize, feature: usize) -> S {
+    const KEYS: usize = 4;
+    let mut sums = [S::splat(0.0); KEYS];
+    let (blocks, rest) = weights.as_chunks::<KEYS>();
+    let mut at = feature;
+    for block in blocks {
+        for key in 0..KEYS {
+            sums[key] = block[key].mul_add(S::splat(values[at + key * width]), sums[key]);
+        }
+        at += KEYS * width;
+    }
+    for weight in rest {
+        sums[0] = weight.mul_add(S::splat(values[at]), sums[0]);
+        at += width;
+    }
+    sums[0].add(sums[1]).add(sums[2].add(sums[3]))
 }
 
 /// The query number of each lane.
