@@ -158,15 +158,23 @@ class RustTurn:
 
     def __init__(self, program, batch):
         self.name, self.program = f"{OURS} ({program.path})", program
-        program.prepare(batch)
+        self.asked(program.prepare, batch)
         self.note = "tiled" if program.tiled else f"x{program.repeat}"
 
+    def asked(self, call, *arguments):
+        from rust_program import ProgramFailed
+
+        try:
+            return call(*arguments)
+        except ProgramFailed as failure:
+            raise SystemExit(f"{self.program.binary}: {failure}") from failure
+
     def outputs(self):
-        self.program.seconds_per_window()
+        self.asked(self.program.measured, 1)
         return self.program.outputs()
 
     def milliseconds(self):
-        return 1e3 * self.program.seconds_per_window()
+        return 1e3 * self.asked(self.program.seconds_per_window)
 
 
 def check(turn, expected):

@@ -2,8 +2,8 @@
 
 Owns the program's command line and its files. It prints `forward_seconds`, without reading, writing or
 loading; with `--repeat N` that is expected to be the sum over N passes through the file, which is checked once.
-A program without `--repeat` gets small batches repeated in the file instead: then it may run more windows at a
-time than the batch has, and `tiled` says so.
+A program without `--repeat` gets small batches repeated in the file instead, with noise: then it may run more
+windows at a time than the batch has, and `tiled` says so.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from tft_dump import save_inputs, tiled
+from tft_dump import make_batch, read_hparams, save_inputs
 
 # The program prints milliseconds, so it has to run for many of them.
 SECONDS_WANTED = 0.3
@@ -50,7 +50,8 @@ class RustProgram:
             self.repeat = max(1, min(REPEAT_MAX, round(SECONDS_WANTED / max(seconds, 1e-6))))
         elif self.batch_windows < WINDOWS_WANTED:
             self.tiled = True
-            self.save(tiled(batch, -(-WINDOWS_WANTED // self.batch_windows) * self.batch_windows))
+            copies = -(-WINDOWS_WANTED // self.batch_windows)
+            self.save(make_batch(batch, read_hparams(self.model), copies * self.batch_windows))
 
     def save(self, batch):
         self.file_windows = len(batch["encoder_lengths"])

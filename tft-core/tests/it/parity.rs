@@ -113,6 +113,48 @@ fn results_do_not_depend_on_the_batch() {
     }
 }
 
+/// Windows of one fleet share their calendar; what the engine keeps for that must not change a bit.
+#[test]
+fn windows_that_share_inputs_get_the_numbers_that_they_get_alone() {
+    let model = GoldenSet::new("a").model();
+    let one = one_window(&GoldenSet::new("a").tensors("inputs").batch(), 0);
+    let mut batch = repeated(&one, 6);
+    for window in 0..6 {
+        // Two columns differ from window to window, one from the third window on.
+        batch.encoder_reals.slice_mut(s![window, .., 40]).mapv_inplace(|x| x + window as f32);
+        batch.encoder_reals.slice_mut(s![window, .., 41]).mapv_inplace(|x| x * (1.0 + window as f32));
+        batch
+            .encoder_reals
+            .slice_mut(s![window, .., 42])
+            .mapv_inplace(|x| x + f32::from(u8::from(window > 2)));
+    }
+    for threads in [1, 3] {
+        let engine = Engine::new(&model, EngineConfig { threads }).unwrap();
+        for engine in engine.on_each_instruction_set() {
+            let together = engine.forward(&batch, Detail::Explained).unwrap();
+            for window in 0..6 {
+                let alone = engine.forward(&one_window(&batch, window), Detail::Explained).unwrap();
+                for (alone, together) in alone.targets.iter().zip(&together.targets) {
+                    assert_eq!(alone.index_axis(Axis(0), 0), together.index_axis(Axis(0), window));
+                }
+            }
+        }
+    }
+}
+
+fn repeated(one: &TensorBatch, windows: usize) -> TensorBatch {
+    let times = |array: &Array3<f32>| ndarray::concatenate(Axis(0), &vec![array.view(); windows]).unwrap();
+    let codes = |array: &Array3<u32>| ndarray::concatenate(Axis(0), &vec![array.view(); windows]).unwrap();
+    TensorBatch {
+        encoder_reals: times(&one.encoder_reals),
+        encoder_categoricals: codes(&one.encoder_categoricals),
+        decoder_reals: times(&one.decoder_reals),
+        decoder_categoricals: codes(&one.decoder_categoricals),
+        encoder_lengths: vec![one.encoder_lengths[0]; windows],
+        decoder_lengths: vec![one.decoder_lengths[0]; windows],
+    }
+}
+
 fn check_outputs(set: &GoldenSet) {
     let model = set.model();
     let batch = set.tensors("inputs").batch();

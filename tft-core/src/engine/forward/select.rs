@@ -3,7 +3,7 @@
 use ndarray::s;
 
 use super::WindowRows;
-use crate::engine::kernels::selection::{SelectionInput, SelectionScratch};
+use crate::engine::kernels::selection::{SelectionInput, SelectionScratch, SharedVariable, Sharing};
 use crate::engine::plan::SelectionPlan;
 use crate::engine::rows::{GroupWork, RowShape, group, group_mut};
 use crate::engine::simd::{Simd, floats, floats_mut};
@@ -17,6 +17,8 @@ pub(super) struct Side<'a, S> {
     codes: Vec<u32>,
     code_columns: usize,
     weights: Vec<S>,
+    shared: Vec<SharedVariable<S>>,
+    hidden: usize,
     scratch: [Vec<S>; 3],
 }
 
@@ -24,7 +26,6 @@ struct SelectGroups<'a, 'p, S> {
     side: &'a mut Side<'p, S>,
     context: &'a [f32],
     selected: &'a mut [S],
-    hidden: usize,
 }
 
 impl<'p, S: Simd> Side<'p, S> {
@@ -39,6 +40,8 @@ impl<'p, S: Simd> Side<'p, S> {
             codes: Vec::new(),
             code_columns: 0,
             weights: zeros(plan.count() * shape.vectors),
+            shared: vec![SharedVariable { outputs: Vec::new(), state: Sharing::New }; plan.reals.len()],
+            hidden,
             scratch: std::array::from_fn(|_| zeros(width * 4)),
         }
     }
@@ -54,8 +57,8 @@ impl<'p, S: Simd> Side<'p, S> {
         side: usize,
     ) {
         self.read(batch, window, side);
-        let (shape, hidden) = (self.shape, rows.selected[side].len() / self.shape.vectors.max(1));
-        let mut work = SelectGroups { side: self, context, selected: &mut rows.selected[side], hidden };
+        let shape = self.shape;
+        let mut work = SelectGroups { side: self, context, selected: &mut rows.selected[side] };
         shape.each_group::<S, G>(&mut work);
     }
 
@@ -69,18 +72,37 @@ impl<'p, S: Simd> Side<'p, S> {
         };
         let columns = &self.plan.columns;
         let out = floats_mut(&mut self.reals);
+        let mut repeats = vec![true; columns.len()];
         for (step, values) in reals.slice(s![window, .., ..]).rows().into_iter().enumerate() {
             let place = self.shape.place(columns.len(), step);
             for (real, &column) in columns.iter().enumerate() {
                 let value = if step < length { values[column] } else { 0.0 };
-                out[place.start + real * place.stride] = value;
+                let held = &mut out[place.start + real * place.stride];
+                repeats[real] &= held.to_bits() == value.to_bits();
+                *held = value;
             }
         }
+        self.share(&repeats);
         self.code_columns = codes.dim().2;
         let (valid, columns) = (length * self.code_columns, self.shape.steps * self.code_columns);
         self.codes.clear();
         self.codes.extend(codes.slice(s![window, .., ..]).iter().take(valid));
         self.codes.resize(columns, 0);
+    }
+
+    /// Notes which variables have the values that they had in the window before.
+    #[inline(always)]
+    fn share(&mut self, repeats: &[bool]) {
+        for (shared, &repeats) in self.shared.iter_mut().zip(repeats) {
+            shared.state = match (repeats, shared.state) {
+                (false, _) => Sharing::New,
+                (true, Sharing::New) => Sharing::Keep,
+                (true, Sharing::Keep | Sharing::Kept) => Sharing::Kept,
+            };
+            if shared.state == Sharing::Keep && shared.outputs.is_empty() {
+                shared.outputs = vec![S::splat(0.0); self.hidden * self.shape.vectors];
+            }
+        }
     }
 
     /// Writes the weights `[step][variable]` of the window to its part of the output.
@@ -116,6 +138,7 @@ impl<S: Simd> GroupWork<S> for SelectGroups<'_, '_, S> {
             context: (!self.context.is_empty()).then_some(self.context),
         };
         let weights = group_mut(&mut side.weights, side.plan.count(), row);
-        side.plan.apply(&input, &mut scratch, weights, group_mut(self.selected, self.hidden, row));
+        let selected = group_mut(self.selected, side.hidden, row);
+        side.plan.apply(&input, &mut scratch, (&mut side.shared, row), weights, selected);
     }
 }

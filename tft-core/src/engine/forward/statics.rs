@@ -100,7 +100,7 @@ impl<S: Simd> GroupWork<S> for StaticGroups<'_, S> {
         };
         let summary = &mut summary.as_chunks_mut::<R>().0[..hidden];
         let weights = group_mut(&mut self.weights, plan.statics.count(), row);
-        plan.statics.apply(&input, &mut scratch, weights, summary);
+        plan.statics.apply(&input, &mut scratch, (&mut [], row), weights, summary);
         for (purpose, network) in plan.contexts.iter().enumerate() {
             let context = &mut scratch.unit[..hidden];
             network.apply(summary, None, scratch.hidden, context);

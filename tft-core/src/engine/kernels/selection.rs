@@ -4,6 +4,7 @@ use super::activation::elu;
 use super::norm::softmax;
 use super::residual::activate;
 use crate::engine::plan::{RealPlan, SelectionPlan, WeighingPlan};
+use crate::engine::rows::group_mut;
 use crate::engine::simd::{Simd, floats_mut};
 
 /// What a group of rows is selected from.
@@ -15,6 +16,26 @@ pub(crate) struct SelectionInput<'a, S, const R: usize> {
     pub(crate) code_columns: usize,
     /// What the context adds to the hidden layer of the weighing network.
     pub(crate) context: Option<&'a [f32]>,
+}
+
+/// What a real variable's network made of the window before, for windows that have the same values: calendar
+/// inputs and statistics of the fleet are equal for all servers.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedVariable<S> {
+    /// `[H]` of every row; empty until a window repeats the one before.
+    pub(crate) outputs: Vec<S>,
+    pub(crate) state: Sharing,
+}
+
+/// Whether a variable's outputs are at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// The values are new, and may never come again.
+    New,
+    /// The values came a second time: keep what is made of them.
+    Keep,
+    /// What was kept is still right.
+    Kept,
 }
 
 /// Vectors to work with.
@@ -31,6 +52,7 @@ impl SelectionPlan {
         &self,
         input: &SelectionInput<'_, S, R>,
         scratch: &mut SelectionScratch<'_, S, R>,
+        (shared, row): (&mut [SharedVariable<S>], usize),
         weights: &mut [[S; R]],
         y: &mut [[S; R]],
     ) {
@@ -58,22 +80,26 @@ impl SelectionPlan {
             }
         }
         let of_reals = input.reals.iter().zip(&weights[self.categoricals.len()..]);
-        for (real, (x, weight)) in self.reals.iter().zip(of_reals) {
-            real.add(x, weight, scratch, y);
+        for (index, (real, (x, weight))) in self.reals.iter().zip(of_reals).enumerate() {
+            let Some(shared) = shared.get_mut(index).filter(|shared| shared.state != Sharing::New) else {
+                real.unit(x, scratch);
+                real.norm.add_weighted(&scratch.unit[..y.len()], weight, y);
+                continue;
+            };
+            let outputs = group_mut(&mut shared.outputs, y.len(), row);
+            if shared.state == Sharing::Keep {
+                real.unit(x, scratch);
+                outputs.copy_from_slice(&scratch.unit[..y.len()]);
+            }
+            real.norm.add_weighted(outputs, weight, y);
         }
     }
 }
 
 impl RealPlan {
-    /// Adds the variable's network of one scalar per row, times the variable's weight.
+    /// Computes the variable's network of one scalar per row up to its last norm.
     #[inline(always)]
-    fn add<S: Simd, const R: usize>(
-        &self,
-        x: &[S; R],
-        weight: &[S; R],
-        scratch: &mut SelectionScratch<'_, S, R>,
-        y: &mut [[S; R]],
-    ) {
+    fn unit<S: Simd, const R: usize>(&self, x: &[S; R], scratch: &mut SelectionScratch<'_, S, R>) {
         let hidden = &mut scratch.hidden[..self.hidden.len()];
         for (hidden, &[slope, bias]) in hidden.iter_mut().zip(&self.hidden) {
             let (slope, bias) = (S::splat(slope), S::splat(bias));
@@ -93,7 +119,6 @@ impl RealPlan {
         }
         let unit = &mut scratch.unit[..self.gate.outputs];
         self.gate.apply(hidden, skip, unit);
-        self.norm.add_weighted(unit, weight, y);
     }
 }
 
