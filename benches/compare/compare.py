@@ -41,7 +41,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-REFERENCE = Path("/work/shared/reference/a")
+GOLDEN_SET_A = HERE.parents[1] / "tft-core" / "tests" / "fixtures" / "golden" / "a"
 TOLERANCE = 1e-3
 # Short runs are repeated within a round until they take this long.
 SECONDS_PER_TURN = 0.2
@@ -60,7 +60,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, help="the Rust program; without it only Python is measured")
     parser.add_argument("--path", default="engine", choices=("engine", "burn"), help="the Rust program's path")
-    parser.add_argument("--model", type=Path, default=REFERENCE, help="a dump with inputs, default %(default)s")
+    parser.add_argument("--model", type=Path, default=GOLDEN_SET_A, help="a dump with inputs, or a golden fixture")
     parser.add_argument("--wide", action="store_true", help="the 128-wide model with the structure of --model")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 20, 100], metavar="WINDOWS")
     parser.add_argument("--threads", type=int, default=1)
@@ -225,10 +225,11 @@ def full_windows(inputs):
 
 def prepare_model(arguments):
     """The model's folder, its inputs and its shape."""
-    from tft_dump import read_hparams, read_inputs
+    from tft_dump import ensure_dump, read_hparams, read_inputs
     from wide_model import ensure_wide_model
 
-    folder = ensure_wide_model(arguments.work / "wide", arguments.model) if arguments.wide else arguments.model
+    model = ensure_dump(arguments.model, arguments.work / "dump")
+    folder = ensure_wide_model(arguments.work / "wide", model) if arguments.wide else model
     inputs = read_inputs(folder)
     return folder, full_windows(inputs) if arguments.full_windows else inputs, read_hparams(folder)
 

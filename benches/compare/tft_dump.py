@@ -6,6 +6,7 @@ in `tft-core/scripts` writes it. Nothing here measures.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -18,6 +19,23 @@ REAL_NOISE = 0.02
 # What hparams.json holds beside the arguments of the network's constructor.
 NOT_ARGUMENTS = ("format", "n_targets", "output_size", "quantiles", "layer_norm_eps")
 INPUTS = ("encoder_cont", "encoder_cat", "decoder_cont", "decoder_cat", "encoder_lengths", "decoder_lengths")
+
+
+def ensure_dump(folder, work):
+    """The folder itself if it is a dump, otherwise one made from a golden fixture of the library's tests."""
+    folder, work = Path(folder), Path(work)
+    if (folder / "hparams.json").exists():
+        return folder
+    work.mkdir(parents=True, exist_ok=True)
+    document = json.loads((folder / "model" / "model.json").read_text())
+    architecture = document["architecture"]
+    outputs = [len(levels) for levels in architecture["quantiles"]]
+    left_out = {"dropout": 0.1, "n_targets": len(outputs), "output_size": outputs, "embedding_paddings": []}
+    (work / "hparams.json").write_text(json.dumps({**architecture, **left_out}))
+    (work / "dataset_parameters.json").write_text(json.dumps(document["encoding"]))
+    shutil.copyfile(folder / "model" / "model.safetensors", work / "model.safetensors")
+    shutil.copyfile(folder / "inputs.safetensors", work / "inputs.safetensors")
+    return work
 
 
 def read_hparams(folder):

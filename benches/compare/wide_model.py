@@ -2,11 +2,11 @@
 """Makes the 128-wide model of the comparison: the structure of a reference set, larger sizes, random weights.
 
 Owns the sizes and the seed. Variables, encoders, scalers and windows are those of the set it starts from
-(`shared/reference/a`: 39 encoder, 30 static and 5 decoder variables, 14 targets with 7 quantiles, 288 + 96
+(golden set a: 39 encoder, 30 static and 5 decoder variables, 14 targets with 7 quantiles, 288 + 96
 steps). The folder holds `hparams.json`, `dataset_parameters.json`, `model.safetensors` and
 `inputs.safetensors`, as the Rust side reads them. The same seed gives the same folder.
 
-    python3 wide_model.py OUT [--base REFERENCE_SET]
+    python3 wide_model.py OUT BASE
 """
 
 import argparse
@@ -66,7 +66,7 @@ def ensure_wide_model(folder, base):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--base", type=Path, default=Path("/work/shared/reference/a"))
+    parser.add_argument("base", type=Path, help="a dump whose variables the model takes over")
     arguments = parser.parse_args()
     write_wide_model(arguments.out, arguments.base)
 

@@ -20,7 +20,7 @@
 //! | mean over heads of `P_i·V` | `(mean over heads of P_i)·V` |
 //!
 //! # How it runs
-//! Steps lie in the lanes of vectors ([`rows`]), so norms and softmax over features need no operation across lanes
+//! Steps lie in the lanes of vectors (`rows.rs`), so norms and softmax over features need no operation across lanes
 //! and any width is as good as another. A selection network adds each variable's contribution as it comes, and
 //! never stores them. The LSTM runs up to four windows side by side with its units in the lanes; attention has
 //! queries in the lanes and skips masked keys. The instruction set is chosen when the engine is made
