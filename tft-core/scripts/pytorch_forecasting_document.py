@@ -47,6 +47,14 @@ NETWORK_LISTS = (
 )
 
 
+class ExportError(Exception):
+    """What keeps a model from being exported, all of it."""
+
+    def __init__(self, problems):
+        self.problems = list(problems)
+        super().__init__("the model can not be exported:\n" + "\n".join(f"- {line}" for line in self.problems))
+
+
 class Unsupported(Exception):
     """An object that has no JSON form; the message names it."""
 
