@@ -3,6 +3,7 @@
 //! Rows cover the history up to the origin and the steps to forecast. Future steps have the calendar, which
 //! is known; everything else repeats its newest value, and the network does not look at what it repeats.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::fleet::FleetHistory;
@@ -208,25 +209,50 @@ impl ServerReader<'_> {
         }
     }
 
-    fn labels(&self, label: &Label) -> Vec<String> {
-        let same = |text: &str| vec![text.to_owned(); self.count()];
-        match label {
-            Label::ServerName => same(self.view.name().as_str()),
-            Label::Profile => same(self.view.profile().as_str()),
-            Label::Constant(text) => same(text),
-            Label::Status => self.statuses(),
-        }
+    /// Adds the labels of all rows.
+    fn add_labels(&self, label: &Label, words: &mut Words) {
+        let same = match label {
+            Label::ServerName => self.view.name().as_str(),
+            Label::Profile => self.view.profile().as_str(),
+            Label::Constant(text) => text,
+            Label::Status => return self.add_statuses(words),
+        };
+        let id = words.id(same);
+        words.ids.extend(std::iter::repeat_n(id, self.count()));
     }
 
-    /// The status of every step; that of the step before where none was told, `nan` before the first.
-    fn statuses(&self) -> Vec<String> {
-        let words = self.window.schema().statuses();
-        let mut last = None;
-        let mut status = |step: Step| {
-            last = self.view.status_at(step).or(last);
-            last.map_or("nan", |status| words.name(status)).to_owned()
-        };
-        self.all_steps().map(&mut status).collect()
+    /// Adds the status of every step; that of the step before where none was told, `nan` before the first.
+    fn add_statuses(&self, words: &mut Words) {
+        let statuses = self.window.schema().statuses();
+        let mut last = (None, words.id("nan"));
+        for step in self.all_steps() {
+            if let status @ Some(told) = self.view.status_at(step)
+                && status != last.0
+            {
+                last = (status, words.id(statuses.name(told)));
+            }
+            words.ids.push(last.1);
+        }
+    }
+}
+
+/// Labels, each distinct one kept once.
+#[derive(Default)]
+struct Words {
+    ids: Vec<u32>,
+    texts: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Words {
+    fn id(&mut self, word: &str) -> u32 {
+        if let Some(&id) = self.numbers.get(word) {
+            return id;
+        }
+        let id = self.texts.len() as u32;
+        self.texts.push(word.to_owned());
+        self.numbers.insert(word.to_owned(), id);
+        id
     }
 }
 
@@ -234,14 +260,14 @@ impl ServerReader<'_> {
 enum ColumnPart {
     Reals(Vec<f64>),
     Integers(Vec<i64>),
-    Texts(Vec<String>),
+    Labels(Words),
 }
 
 impl ColumnPart {
     fn new(origin: &ColumnOrigin) -> Self {
         match origin {
             ColumnOrigin::Whole(_) => Self::Integers(Vec::new()),
-            ColumnOrigin::Label(_) => Self::Texts(Vec::new()),
+            ColumnOrigin::Label(_) => Self::Labels(Words::default()),
             _ => Self::Reals(Vec::new()),
         }
     }
@@ -249,7 +275,7 @@ impl ColumnPart {
     /// Adds a server's rows; `values` is its measured history.
     fn extend(&mut self, origin: &ColumnOrigin, reader: &ServerReader<'_>, values: &[f64]) {
         match (self, origin) {
-            (Self::Texts(texts), ColumnOrigin::Label(label)) => texts.extend(reader.labels(label)),
+            (Self::Labels(words), ColumnOrigin::Label(label)) => reader.add_labels(label, words),
             (Self::Integers(numbers), ColumnOrigin::Whole(number)) => {
                 numbers.extend(reader.all_steps().map(|step| reader.whole(number, step)));
             }
@@ -270,7 +296,7 @@ impl ColumnPart {
         match self {
             Self::Reals(values) => Column::Reals(values),
             Self::Integers(values) => Column::Integers(values),
-            Self::Texts(values) => Column::Texts(values),
+            Self::Labels(Words { ids, texts, .. }) => Column::Labels { ids, words: texts },
         }
     }
 }

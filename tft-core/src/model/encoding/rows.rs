@@ -1,7 +1,8 @@
 //! Raw rows before any encoding: named columns of numbers and texts.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use crate::error::{Error, ErrorKind};
 
@@ -27,6 +28,13 @@ pub enum Column {
     Integers(Vec<i64>),
     /// Texts, such as group names and categories.
     Texts(Vec<String>),
+    /// Texts that repeat.
+    Labels {
+        /// The place of each row's text among `words`.
+        ids: Vec<u32>,
+        /// The texts.
+        words: Vec<String>,
+    },
 }
 
 /// A column of numbers, for reading.
@@ -39,9 +47,20 @@ pub(crate) enum Numbers<'a> {
 
 /// A column of labels, for reading: texts as they are, numbers as their text.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Labels<'a> {
+enum Labels<'a> {
     Texts(&'a [String]),
+    Repeated(&'a [u32], &'a [String]),
     Numbers(Numbers<'a>),
+}
+
+/// A column of labels with each distinct one looked at once.
+#[derive(Debug)]
+pub(crate) struct LabelColumn<'a> {
+    /// The place of each row's label among the distinct ones.
+    pub(crate) ids: Cow<'a, [u32]>,
+    /// The distinct labels.
+    pub(crate) words: Vec<Cow<'a, str>>,
+    are_numbers: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +73,8 @@ enum RowsError {
     Texts { name: String },
     #[error("column `{name}` holds {value} in row {row}, which is not a whole number")]
     NotWhole { name: String, value: f64, row: usize },
+    #[error("column `{name}` has the label {id} in row {row}, there are {words} words")]
+    NoWord { name: String, id: u32, row: usize, words: usize },
 }
 
 impl Rows {
@@ -65,13 +86,19 @@ impl Rows {
     /// Adds a column.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if its length differs from that of the columns before.
+    /// [`ErrorKind::InvalidInput`] if its length differs from that of the columns before, or if it has a label
+    /// without a word.
     pub fn with(mut self, name: impl Into<String>, column: Column) -> Result<Self, Error> {
         let name = name.into();
         let found = column.len();
         let expected = *self.count.get_or_insert(found);
         if found != expected {
             return Err(RowsError::Length { name, found, expected }.into());
+        }
+        if let Column::Labels { ids, words } = &column
+            && let Some(row) = ids.iter().position(|&id| id as usize >= words.len())
+        {
+            return Err(RowsError::NoWord { name, id: ids[row], row, words: words.len() }.into());
         }
         self.columns.insert(name, column);
         Ok(self)
@@ -102,15 +129,18 @@ impl Rows {
             Column::Reals(values) => Ok(Numbers::Doubles(values)),
             Column::Singles(values) => Ok(Numbers::Singles(values)),
             Column::Integers(values) => Ok(Numbers::Integers(values)),
-            Column::Texts(_) => Err(RowsError::Texts { name: name.to_owned() }.into()),
+            Column::Texts(_) | Column::Labels { .. } => {
+                Err(RowsError::Texts { name: name.to_owned() }.into())
+            }
         }
     }
 
-    pub(crate) fn labels(&self, name: &str) -> Result<Labels<'_>, Error> {
-        match self.required(name)? {
-            Column::Texts(values) => Ok(Labels::Texts(values)),
-            _ => Ok(Labels::Numbers(self.numbers(name)?)),
-        }
+    pub(crate) fn labels(&self, name: &str) -> Result<LabelColumn<'_>, Error> {
+        Ok(LabelColumn::new(match self.required(name)? {
+            Column::Texts(values) => Labels::Texts(values),
+            Column::Labels { ids, words } => Labels::Repeated(ids, words),
+            _ => Labels::Numbers(self.numbers(name)?),
+        }))
     }
 
     /// Returns a column of whole numbers, such as the time index.
@@ -145,6 +175,7 @@ impl Column {
             Self::Singles(values) => values.iter().map(|&value| f64::from(value)).collect(),
             Self::Integers(values) => values.iter().map(|&value| value as f64).collect(),
             Self::Texts(values) => vec![f64::NAN; values.len()],
+            Self::Labels { ids, .. } => vec![f64::NAN; ids.len()],
         }
     }
 
@@ -154,6 +185,7 @@ impl Column {
             Self::Singles(values) => values.len(),
             Self::Integers(values) => values.len(),
             Self::Texts(values) => values.len(),
+            Self::Labels { ids, .. } => ids.len(),
         }
     }
 }
@@ -170,32 +202,95 @@ impl Numbers<'_> {
     pub(crate) fn are_single(&self) -> bool {
         matches!(self, Self::Singles(_))
     }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Doubles(values) => values.len(),
+            Self::Singles(values) => values.len(),
+            Self::Integers(values) => values.len(),
+        }
+    }
+
+    /// A number that tells values apart.
+    fn bits(&self, row: usize) -> u64 {
+        match self {
+            Self::Doubles(values) => values[row].to_bits(),
+            Self::Singles(values) => f64::from(values[row]).to_bits(),
+            Self::Integers(values) => values[row] as u64,
+        }
+    }
+
+    /// The value as a label.
+    fn text(&self, row: usize) -> String {
+        match self {
+            Self::Integers(values) => values[row].to_string(),
+            _ => format!("{:?}", self.at(row)),
+        }
+    }
 }
 
-impl<'a> Labels<'a> {
-    pub(crate) fn at(&self, row: usize) -> Cow<'a, str> {
-        match self {
-            Self::Texts(values) => Cow::Borrowed(&values[row]),
-            Self::Numbers(Numbers::Integers(values)) => Cow::Owned(values[row].to_string()),
-            Self::Numbers(numbers) => Cow::Owned(format!("{:?}", numbers.at(row))),
+impl<'a> LabelColumn<'a> {
+    fn new(labels: Labels<'a>) -> Self {
+        match labels {
+            Labels::Texts(values) => {
+                let (ids, firsts) = distinct(values.len(), |row| values[row].as_str());
+                let words = firsts.into_iter().map(|row| values[row].as_str().into()).collect();
+                Self { ids: ids.into(), words, are_numbers: false }
+            }
+            Labels::Repeated(ids, words) => {
+                let words = words.iter().map(|word| word.as_str().into()).collect();
+                Self { ids: ids.into(), words, are_numbers: false }
+            }
+            Labels::Numbers(numbers) => {
+                let (ids, firsts) = distinct(numbers.len(), |row| numbers.bits(row));
+                let words = firsts.into_iter().map(|row| numbers.text(row).into()).collect();
+                Self { ids: ids.into(), words, are_numbers: true }
+            }
         }
+    }
+
+    /// Returns a row's label.
+    pub(crate) fn at(&self, row: usize) -> &str {
+        &self.words[self.ids[row] as usize]
     }
 
     /// Compares the labels of two rows as a sort of the rows does.
     pub(crate) fn compare(&self, a: usize, b: usize) -> std::cmp::Ordering {
-        match self {
-            Self::Texts(values) => values[a].cmp(&values[b]),
-            Self::Numbers(numbers) => numbers.at(a).total_cmp(&numbers.at(b)),
+        if self.ids[a] == self.ids[b] {
+            return std::cmp::Ordering::Equal;
         }
+        let (a, b) = (self.at(a), self.at(b));
+        if self.are_numbers { number(a).total_cmp(&number(b)) } else { a.cmp(b) }
     }
 
     /// Sorts distinct labels as the reference does: texts by their bytes, numbers by their value.
     pub(crate) fn sort(&self, labels: &mut [String]) {
-        match self {
-            Self::Texts(_) => labels.sort_unstable(),
-            Self::Numbers(_) => labels.sort_by(|a, b| number(a).total_cmp(&number(b))),
+        if self.are_numbers {
+            labels.sort_by(|a, b| number(a).total_cmp(&number(b)));
+        } else {
+            labels.sort_unstable();
         }
     }
+}
+
+/// Numbers the distinct values of rows; returns the number of each row and the first row of each number.
+fn distinct<K: Eq + Hash + Copy>(rows: usize, key: impl Fn(usize) -> K) -> (Vec<u32>, Vec<usize>) {
+    let mut numbers: HashMap<K, u32> = HashMap::new();
+    let mut firsts = Vec::new();
+    let mut ids: Vec<u32> = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let key_of_row = key(row);
+        // Labels mostly stay the same from row to row.
+        let id = match ids.last().filter(|_| key(row - 1) == key_of_row) {
+            Some(&same) => same,
+            None => *numbers.entry(key_of_row).or_insert_with(|| {
+                firsts.push(row);
+                firsts.len() as u32 - 1
+            }),
+        };
+        ids.push(id);
+    }
+    (ids, firsts)
 }
 
 impl From<RowsError> for Error {

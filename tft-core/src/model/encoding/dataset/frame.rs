@@ -1,13 +1,16 @@
 //! Rows with what is known of all of them while their windows are encoded.
 
+use std::collections::BTreeMap;
+
 use super::DatasetEncoding;
+use super::categoricals::CategoricalColumn;
 use super::encoded::EncodedWindow;
 use super::groups::GroupCodes;
 use super::reals::RealColumn;
 use super::window::Window;
 use crate::error::{Error, ErrorKind};
 use crate::model::encoding::normalizer::{CenterScale, GroupKey, Normalizer};
-use crate::model::encoding::rows::Rows;
+use crate::model::encoding::rows::{LabelColumn, Rows};
 use crate::model::problems::Problems;
 
 /// Rows with what is known of all of them while their windows are encoded.
@@ -15,9 +18,17 @@ pub(super) struct Frame<'a> {
     pub(super) encoding: &'a DatasetEncoding,
     pub(super) rows: &'a Rows,
     pub(super) time: std::borrow::Cow<'a, [i64]>,
+    /// The columns of all label variables.
+    pub(super) labels: LabelColumns<'a>,
     pub(super) codes: GroupCodes,
+    /// Whether all targets are columns of single precision.
+    pub(super) targets_are_single: bool,
     pub(super) reals: Vec<RealColumn<'a>>,
+    pub(super) categoricals: Vec<CategoricalColumn<'a>>,
 }
+
+/// Columns of labels by variable.
+pub(super) type LabelColumns<'a> = BTreeMap<&'a str, LabelColumn<'a>>;
 
 impl<'a> Frame<'a> {
     /// Prepares rows of which each group's last steps are windows.
@@ -25,16 +36,12 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] naming every column that is missing or of the wrong kind.
     pub(super) fn of_groups(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
-        check_columns(encoding, rows)?;
-        let codes = GroupCodes::of_groups(encoding, rows)?;
-        Self::new(encoding, rows, codes)
+        Self::new(encoding, rows, GroupCodes::of_groups)
     }
 
     /// Prepares rows that are known to be series one after another, none of which knows of the others.
     pub(super) fn of_series(encoding: &'a DatasetEncoding, rows: &'a Rows) -> Result<Self, Error> {
-        check_columns(encoding, rows)?;
-        let codes = GroupCodes::of_series(encoding, rows)?;
-        Self::new(encoding, rows, codes)
+        Self::new(encoding, rows, GroupCodes::of_series)
     }
 
     /// Encodes a window; what it holds if there are problems has no meaning.
@@ -57,22 +64,44 @@ impl<'a> Frame<'a> {
         normalizer.fitted(&keys)
     }
 
-    fn new(encoding: &'a DatasetEncoding, rows: &'a Rows, codes: GroupCodes) -> Result<Self, Error> {
+    /// Returns whether a normaliser scales two rows with the same constants.
+    pub(super) fn share_constants(&self, normalizer: &Normalizer, a: usize, b: usize) -> bool {
+        let is_same = |labels: &LabelColumn<'_>| labels.ids[a] == labels.ids[b];
+        let mut groups = normalizer.groups().iter();
+        a == b || groups.all(|name| self.labels.get(name.as_str()).is_none_or(is_same))
+    }
+
+    fn new(
+        encoding: &'a DatasetEncoding,
+        rows: &'a Rows,
+        codes: impl Fn(&DatasetEncoding, &LabelColumns<'_>) -> GroupCodes,
+    ) -> Result<Self, Error> {
+        check_columns(encoding, rows)?;
         let time = rows.integers(&encoding.time_idx)?;
-        let mut frame = Self { encoding, rows, time, codes, reals: Vec::new() };
+        let labels = encoding.label_variables().into_iter().map(|name| Ok((name, rows.labels(name)?)));
+        let labels = labels.collect::<Result<LabelColumns<'_>, Error>>()?;
+        let codes = codes(encoding, &labels);
+        // The reference transforms all targets as one array, which is single only if each of them is.
+        let mut targets = encoding.targets.iter();
+        let targets_are_single =
+            targets.all(|name| rows.numbers(name).is_ok_and(|numbers| numbers.are_single()));
+        let (reals, categoricals) = (Vec::new(), Vec::new());
+        let mut frame = Self { encoding, rows, time, labels, codes, targets_are_single, reals, categoricals };
         let columns: Result<Vec<_>, Error> =
             encoding.reals.iter().map(|name| frame.prepare_real(name)).collect();
         frame.reals = columns?;
+        frame.categoricals =
+            encoding.flat_categoricals.iter().map(|name| frame.prepare_categorical(name)).collect();
         Ok(frame)
     }
 
     fn visible_key(&self, variable: &str, row: usize) -> GroupKey {
-        let Ok(labels) = self.rows.labels(variable) else { return GroupKey::Code(-1) };
+        let Some(labels) = self.labels.get(variable) else { return GroupKey::Code(-1) };
         let label = labels.at(row);
         if !self.encoding.is_encoded(variable) {
-            return GroupKey::Label(label.into_owned());
+            return GroupKey::Label(label.to_owned());
         }
-        let code = self.encoding.encoder(variable).and_then(|encoder| encoder.code(&label));
+        let code = self.encoding.encoder(variable).and_then(|encoder| encoder.code(label));
         GroupKey::Code(code.map_or(-1, i64::from))
     }
 }

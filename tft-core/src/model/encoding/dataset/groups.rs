@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::DatasetEncoding;
-use crate::error::Error;
-use crate::model::encoding::rows::Rows;
+use super::frame::LabelColumns;
+use crate::model::encoding::rows::LabelColumn;
 
 /// For each group variable, the code of every row.
 ///
@@ -18,12 +18,12 @@ impl GroupCodes {
     /// The code of a label that is unknown where rows must not influence each other.
     const UNKNOWN: i64 = -1;
 
-    pub(super) fn of_groups(encoding: &DatasetEncoding, rows: &Rows) -> Result<Self, Error> {
-        Self::new(encoding, rows, |first, position| first + position as i64)
+    pub(super) fn of_groups(encoding: &DatasetEncoding, labels: &LabelColumns<'_>) -> Self {
+        Self::new(encoding, labels, |first, position| first + position as i64)
     }
 
-    pub(super) fn of_series(encoding: &DatasetEncoding, rows: &Rows) -> Result<Self, Error> {
-        Self::new(encoding, rows, |_, _| Self::UNKNOWN)
+    pub(super) fn of_series(encoding: &DatasetEncoding, labels: &LabelColumns<'_>) -> Self {
+        Self::new(encoding, labels, |_, _| Self::UNKNOWN)
     }
 
     /// The codes of a row, in the order of the group variables.
@@ -33,42 +33,29 @@ impl GroupCodes {
 
     fn new(
         encoding: &DatasetEncoding,
-        rows: &Rows,
+        labels: &LabelColumns<'_>,
         unknown_code: impl Fn(i64, usize) -> i64,
-    ) -> Result<Self, Error> {
-        let mut by_variable = Vec::with_capacity(encoding.group_ids.len());
-        for name in &encoding.group_ids {
-            by_variable.push(codes_of(encoding, rows, name, &unknown_code)?);
-        }
-        Ok(Self { by_variable })
+    ) -> Self {
+        let of_variable = |name: &String| codes_of(encoding, &labels[name.as_str()], name, &unknown_code);
+        Self { by_variable: encoding.group_ids.iter().map(of_variable).collect() }
     }
 }
 
 fn codes_of(
     encoding: &DatasetEncoding,
-    rows: &Rows,
+    labels: &LabelColumn<'_>,
     variable: &str,
     unknown_code: impl Fn(i64, usize) -> i64,
-) -> Result<Vec<i64>, Error> {
-    let labels = rows.labels(variable)?;
+) -> Vec<i64> {
     let encoder = encoding.categorical_encoders.get(&format!("__group_id__{variable}"));
     let known = |label: &str| encoder.and_then(|encoder| encoder.known_code(label)).map(i64::from);
-    let mut unknown: HashMap<String, i64> = HashMap::new();
-    for row in 0..rows.len() {
-        let label = labels.at(row);
-        if known(&label).is_none() && !unknown.contains_key(label.as_ref()) {
-            unknown.insert(label.into_owned(), 0);
-        }
-    }
     let first = encoder.map_or(0, |encoder| encoder.classes.len() as i64 + i64::from(encoder.add_nan));
-    let mut sorted: Vec<String> = unknown.keys().cloned().collect();
+    let unknown = labels.words.iter().filter(|label| known(label).is_none());
+    let mut sorted: Vec<String> = unknown.map(|label| label.clone().into_owned()).collect();
     labels.sort(&mut sorted);
-    for (position, label) in sorted.into_iter().enumerate() {
-        unknown.insert(label, unknown_code(first, position));
-    }
-    let code = |row: usize| {
-        let label = labels.at(row);
-        known(&label).unwrap_or_else(|| unknown[label.as_ref()])
-    };
-    Ok((0..rows.len()).map(code).collect())
+    sorted.dedup();
+    let positions: HashMap<&str, usize> = sorted.iter().map(String::as_str).zip(0..).collect();
+    let code = |label: &str| known(label).unwrap_or_else(|| unknown_code(first, positions[label]));
+    let of_words: Vec<i64> = labels.words.iter().map(|label| code(label)).collect();
+    labels.ids.iter().map(|&id| of_words[id as usize]).collect()
 }

@@ -231,6 +231,18 @@ impl DatasetEncoding {
             || self.target_constant(column).is_some()
     }
 
+    /// Returns whether a real column's value at a step changes with the window that the step is in.
+    #[cfg(any(feature = "burn", feature = "engine"))]
+    pub(crate) fn depends_on_window(&self, column: &str) -> bool {
+        let variable = self.base(column).0;
+        let of_target = self.targets.iter().position(|target| target == variable);
+        let normalizer = match of_target {
+            Some(target) => self.normalizers().get(target),
+            None => self.scalers.get(variable).and_then(Option::as_ref),
+        };
+        self.is_computed(column) || normalizer.and_then(Normalizer::encoder_fit).is_some()
+    }
+
     /// Returns the variables of the real columns that are read from rows, each once.
     pub fn real_variables(&self) -> Vec<&str> {
         let read = self.reals.iter().filter(|column| !self.is_computed(column));

@@ -97,7 +97,7 @@ impl<'a> Frame<'a> {
         };
         let numbers = self.rows.numbers(base)?;
         let is_single = match target {
-            Some(_) if lag == 0 => self.targets_are_single(),
+            Some(_) if lag == 0 => self.targets_are_single,
             _ => numbers.are_single(),
         };
         let raw_fill = |name: &str| encoding.constant_fill_strategy.get(name).and_then(FillValue::number);
@@ -119,12 +119,6 @@ impl<'a> Frame<'a> {
 
     fn scaler(&self, name: &str) -> Option<&'a Normalizer> {
         self.encoding.scalers.get(name).and_then(Option::as_ref)
-    }
-
-    /// The reference transforms all targets as one array, which is single only if each of them is.
-    fn targets_are_single(&self) -> bool {
-        let mut targets = self.encoding.targets.iter();
-        targets.all(|name| self.rows.numbers(name).is_ok_and(|numbers| numbers.are_single()))
     }
 
     /// The reference scales a constant with the constants of its first row, whatever the group.
@@ -152,10 +146,9 @@ impl<'a> Frame<'a> {
     }
 
     fn scaled_values(&self, window: &Window, variable: &Variable<'_>, normalizer: &Normalizer) -> Vec<f32> {
-        let is_grouped = !normalizer.groups().is_empty();
         let mut constants = self.visible_constants(normalizer, window.row(0, 0));
         let value = |step: usize| {
-            if is_grouped && step > 0 && window.row(step, 0) != window.row(step - 1, 0) {
+            if step > 0 && !self.share_constants(normalizer, window.row(step, 0), window.row(step - 1, 0)) {
                 constants = self.visible_constants(normalizer, window.row(step, 0));
             }
             let raw = variable.numbers.at(window.row(step, variable.lag));
@@ -195,22 +188,31 @@ impl<'a> Frame<'a> {
             let constant = scaler.map_or(value, |scaler| scaler.scaled(scaler.fitted(&[]), value, true));
             return vec![constant as f32; window.steps()];
         }
-        let targets_are_single = self.targets_are_single();
-        let value = |step: usize| {
-            let row = window.row(step, 0);
+        let of_row = |row: usize| {
             let constants = self.visible_constants(normalizer, row);
-            let is_single = targets_are_single && constants.are_single();
+            let is_single = self.targets_are_single && constants.are_single();
             let value = if is_center { constants.center } else { constants.scale };
             let scale =
                 |scaler: &Normalizer| scaler.scaled(self.visible_constants(scaler, row), value, is_single);
             scaler.map_or(value, scale) as f32
         };
-        (0..window.steps()).map(value).collect()
+        let are_same = |a: usize, b: usize| {
+            let mut both = scaler.into_iter().chain([normalizer]);
+            both.all(|normalizer| self.share_constants(normalizer, a, b))
+        };
+        let mut value = of_row(window.row(0, 0));
+        let at_step = |step: usize| {
+            if step > 0 && !are_same(window.row(step, 0), window.row(step - 1, 0)) {
+                value = of_row(window.row(step, 0));
+            }
+            value
+        };
+        (0..window.steps()).map(at_step).collect()
     }
 
     fn first_row(&self) -> usize {
         let labels: Vec<_> =
-            self.encoding.group_ids.iter().filter_map(|name| self.rows.labels(name).ok()).collect();
+            self.encoding.group_ids.iter().filter_map(|name| self.labels.get(name.as_str())).collect();
         let by_group_and_time = |&a: &usize, &b: &usize| {
             let by_group = labels.iter().map(|labels| labels.compare(a, b)).find(|order| order.is_ne());
             by_group.unwrap_or_else(|| self.time[a].cmp(&self.time[b]))

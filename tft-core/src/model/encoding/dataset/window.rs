@@ -185,7 +185,7 @@ impl Frame<'_> {
 
     fn group_of(&self, row: usize) -> Vec<String> {
         let label = |name: &String| {
-            self.rows.labels(name).map(|labels| labels.at(row).into_owned()).unwrap_or_default()
+            self.labels.get(name.as_str()).map(|labels| labels.at(row).to_owned()).unwrap_or_default()
         };
         self.encoding.group_ids.iter().map(label).collect()
     }
