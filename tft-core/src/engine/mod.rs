@@ -34,15 +34,20 @@ mod outputs;
 mod plan;
 mod rows;
 mod simd;
+mod stream;
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::stream::{StreamCache, StreamWindow};
+
 use self::forward::Forward;
-use self::outputs::OutputBuffers;
+use self::outputs::OutputShape;
 use self::plan::Plan;
 use self::simd::Isa;
+use self::stream::Checkout;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Architecture, Model, NetworkOutput, TensorBatch};
 
@@ -50,9 +55,21 @@ use crate::model::{Architecture, Model, NetworkOutput, TensorBatch};
 #[derive(Debug, Clone)]
 pub struct Engine {
     architecture: Arc<Architecture>,
+    /// Of each categorical input.
+    classes: Arc<[Option<usize>]>,
     plan: Arc<Plan>,
     isa: Isa,
     config: EngineConfig,
+    /// What passes that ended have left for those to come.
+    buffers: Arc<Mutex<Vec<Buffers>>>,
+}
+
+/// The memory of a pass.
+#[derive(Debug, Default)]
+struct Buffers {
+    /// One per thread.
+    workspaces: Vec<Option<Box<dyn Any + Send>>>,
+    quantiles: Vec<f32>,
 }
 
 /// How an [`Engine`] works.
@@ -80,6 +97,8 @@ pub enum Detail {
 enum EngineError {
     #[error("engine.threads is {value}, allowed are 1 to {}", EngineConfig::THREADS_MAX)]
     Threads { value: usize },
+    #[error("the stream has {found} windows, the batch has {expected}")]
+    Stream { found: usize, expected: usize },
 }
 
 impl Engine {
@@ -94,9 +113,11 @@ impl Engine {
         let architecture = &model.document().architecture;
         Ok(Self {
             architecture: Arc::new(architecture.clone()),
+            classes: architecture.classes_by_column().into(),
             plan: Arc::new(Plan::of(architecture, model.weights())),
             isa: Isa::detect(),
             config,
+            buffers: Arc::default(),
         })
     }
 
@@ -115,24 +136,72 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] naming everything in which the batch does not fit the architecture.
     pub fn forward(&self, batch: &TensorBatch, detail: Detail) -> Result<NetworkOutput, Error> {
-        batch.validate(&self.architecture)?;
-        let mut buffers = OutputBuffers::new(&self.architecture, batch, detail);
+        let mut output = NetworkOutput::default();
+        self.forward_into(batch, detail, None, &mut output)?;
+        Ok(output)
+    }
+
+    /// Runs the network and writes over an output, that of a pass before or a default one. Uses and updates what
+    /// is kept of the windows' series, if a cache is given; the result is the same with and without.
+    ///
+    /// On one thread a pass like the one before allocates nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming everything in which the batch does not fit the architecture, or if the
+    /// stream has not one window for each of the batch; the output is then as it was.
+    pub fn forward_into(
+        &self,
+        batch: &TensorBatch,
+        detail: Detail,
+        stream: Option<(&StreamCache, &[StreamWindow])>,
+        output: &mut NetworkOutput,
+    ) -> Result<(), Error> {
+        batch.validate_with(&self.architecture, &self.classes)?;
+        if let Some((_, windows)) = stream.filter(|(_, windows)| windows.len() != batch.windows()) {
+            return Err(EngineError::Stream { found: windows.len(), expected: batch.windows() }.into());
+        }
+        let sizes = OutputShape::new(&self.plan, batch, detail);
+        let mut buffers = self.idle_buffers().pop().unwrap_or_default();
+        sizes.prepare(&self.architecture, output, &mut buffers.quantiles);
+        let mut lent = stream.map(|(cache, windows)| cache.check_out(windows));
+        self.run(batch, &sizes, lent.as_mut(), (output, &mut buffers));
+        sizes.hand_out(&buffers.quantiles, output);
+        self.idle_buffers().push(buffers);
+        Ok(())
+    }
+
+    /// Splits the windows between threads.
+    fn run(
+        &self,
+        batch: &TensorBatch,
+        sizes: &OutputShape,
+        lent: Option<&mut Checkout<'_>>,
+        (output, buffers): (&mut NetworkOutput, &mut Buffers),
+    ) {
         let windows = batch.windows();
         let threads = self.config.threads.min(windows.div_ceil(Forward::TILE)).max(1);
-        let share = windows.div_ceil(threads).next_multiple_of(Forward::TILE);
-        let parts = buffers.split(share);
-        let job = |(part, outputs)| Forward { plan: &self.plan, batch, first: part * share, outputs };
+        let share = windows.div_ceil(threads).next_multiple_of(Forward::TILE).max(1);
+        buffers.workspaces.resize_with(threads.max(buffers.workspaces.len()), || None);
+        let mut streams = lent.map(|lent| lent.split(share));
+        let parts = sizes.split(share, output, &mut buffers.quantiles).zip(&mut buffers.workspaces);
+        let jobs = parts.enumerate().map(|(part, (outputs, workspace))| {
+            let stream = streams.as_mut().and_then(Iterator::next);
+            Forward { plan: &self.plan, batch, first: part * share, stream, outputs, workspace }
+        });
         if threads == 1 {
-            parts.into_iter().enumerate().for_each(|part| self.isa.run(job(part)));
-        } else {
-            std::thread::scope(|scope| {
-                for part in parts.into_iter().enumerate() {
-                    let (isa, job) = (self.isa, job(part));
-                    scope.spawn(move || isa.run(job));
-                }
-            });
+            jobs.for_each(|job| self.isa.run(job));
+            return;
         }
-        Ok(buffers.into_output(&self.architecture, batch))
+        std::thread::scope(|scope| {
+            for job in jobs {
+                let isa = self.isa;
+                scope.spawn(move || isa.run(job));
+            }
+        });
+    }
+
+    fn idle_buffers(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,6 +218,10 @@ impl Default for EngineConfig {
 
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
-        Self::new(ErrorKind::InvalidConfig, error)
+        let kind = match error {
+            EngineError::Threads { .. } => ErrorKind::InvalidConfig,
+            EngineError::Stream { .. } => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
     }
 }

@@ -1,152 +1,142 @@
-//! Where a forward pass writes to: one buffer per output, a part of each for every thread.
+//! Where a forward pass writes to: a part of every output for every thread.
 
-use ndarray::{Array2, Array3, Array4};
+use ndarray::{Array, Dimension, Ix2, Ix3, Ix4};
 
 use super::Detail;
+use super::plan::Plan;
 use crate::model::{Architecture, NetworkOutput, TensorBatch};
 
-/// The outputs of a batch, window after window.
-pub(super) struct OutputBuffers {
-    detail: Detail,
-    /// `[window][decoder step][all targets' quantiles]`
-    quantiles: Output,
-    /// `[window][decoder step][head][encoder key]`
-    encoder_attention: Output,
-    /// `[window][decoder step][head][decoder key]`
-    decoder_attention: Output,
-    /// `[window][variable]`
-    static_weights: Output,
-    /// `[window][step][variable]`
-    encoder_weights: Output,
-    /// `[window][step][variable]`
-    decoder_weights: Output,
-}
-
-struct Output {
-    values: Vec<f32>,
-    per_window: usize,
+/// The sizes of a batch's outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OutputShape {
+    windows: usize,
+    encoder: usize,
+    decoder: usize,
+    heads: usize,
+    /// Static, encoder and decoder variables.
+    variables: [usize; 3],
+    /// The quantiles of all targets.
+    levels: usize,
 }
 
 /// Some windows' parts of all outputs; those that are not wanted are empty.
-#[derive(Default)]
 pub(super) struct OutputPart<'a> {
     pub(super) windows: usize,
+    /// `[window][decoder step][all targets' quantiles]`
     pub(super) quantiles: &'a mut [f32],
+    /// `[window][decoder step][head][encoder key]`
     pub(super) encoder_attention: &'a mut [f32],
+    /// `[window][decoder step][head][decoder key]`
     pub(super) decoder_attention: &'a mut [f32],
+    /// `[window][variable]`
     pub(super) static_weights: &'a mut [f32],
+    /// `[window][step][variable]`
     pub(super) encoder_weights: &'a mut [f32],
+    /// `[window][step][variable]`
     pub(super) decoder_weights: &'a mut [f32],
 }
 
-impl OutputBuffers {
-    pub(super) fn new(architecture: &Architecture, batch: &TensorBatch, detail: Detail) -> Self {
-        let (windows, encoder, decoder) = (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
-        let heads = architecture.attention_head_size;
-        let [statics, encoders, decoders] = architecture.selections().map(|selection| selection.count());
-        let explained = |per_window: usize| {
-            Output::new(windows, if detail == Detail::Explained { per_window } else { 0 })
-        };
-        let levels: usize = architecture.quantiles.iter().map(Vec::len).sum();
+impl OutputShape {
+    /// Returns the sizes for a batch; what is not wanted has no heads and no variables.
+    pub(super) fn new(plan: &Plan, batch: &TensorBatch, detail: Detail) -> Self {
+        let wanted = |count: usize| if detail == Detail::Explained { count } else { 0 };
         Self {
-            detail,
-            quantiles: Output::new(windows, decoder * levels),
-            encoder_attention: explained(decoder * heads * encoder),
-            decoder_attention: explained(decoder * heads * decoder),
-            static_weights: explained(statics),
-            encoder_weights: explained(encoder * encoders),
-            decoder_weights: explained(decoder * decoders),
+            windows: batch.windows(),
+            encoder: batch.encoder_steps(),
+            decoder: batch.decoder_steps(),
+            heads: wanted(plan.attention.heads),
+            variables: [&plan.statics, &plan.encoder, &plan.decoder].map(|side| wanted(side.count())),
+            levels: plan.output.outputs,
         }
     }
 
-    /// Splits all outputs into parts of at most `share` windows.
-    pub(super) fn split(&mut self, share: usize) -> Vec<OutputPart<'_>> {
-        let windows = self.quantiles.windows();
-        let mut parts: Vec<OutputPart<'_>> = Vec::new();
-        let mut first = 0;
-        while first < windows {
-            let count = share.min(windows - first);
-            parts.push(OutputPart { windows: count, ..OutputPart::default() });
-            first += count;
+    /// Gives outputs their shapes; arrays that have them stay as they are and are written over.
+    pub(super) fn prepare(
+        &self,
+        architecture: &Architecture,
+        output: &mut NetworkOutput,
+        quantiles: &mut Vec<f32>,
+    ) {
+        let Self { windows, encoder, decoder, heads, variables, levels } = *self;
+        quantiles.resize(windows * decoder * levels, 0.0);
+        output.targets.resize_with(architecture.targets(), Default::default);
+        for (target, levels) in output.targets.iter_mut().zip(&architecture.quantiles) {
+            reshape(target, Ix3(windows, decoder, levels.len()));
         }
-        for (part, chunk) in parts.iter_mut().zip(self.quantiles.chunks(share)) {
-            part.quantiles = chunk;
-        }
-        for (part, chunk) in parts.iter_mut().zip(self.encoder_attention.chunks(share)) {
-            part.encoder_attention = chunk;
-        }
-        for (part, chunk) in parts.iter_mut().zip(self.decoder_attention.chunks(share)) {
-            part.decoder_attention = chunk;
-        }
-        for (part, chunk) in parts.iter_mut().zip(self.static_weights.chunks(share)) {
-            part.static_weights = chunk;
-        }
-        for (part, chunk) in parts.iter_mut().zip(self.encoder_weights.chunks(share)) {
-            part.encoder_weights = chunk;
-        }
-        for (part, chunk) in parts.iter_mut().zip(self.decoder_weights.chunks(share)) {
-            part.decoder_weights = chunk;
-        }
-        parts
+        reshape(&mut output.encoder_attention, Ix4(windows, decoder, heads, encoder));
+        reshape(&mut output.decoder_attention, Ix4(windows, decoder, heads, decoder));
+        reshape(&mut output.static_weights, Ix2(windows, variables[0]));
+        reshape(&mut output.encoder_weights, Ix3(windows, encoder, variables[1]));
+        reshape(&mut output.decoder_weights, Ix3(windows, decoder, variables[2]));
     }
 
-    pub(super) fn into_output(self, architecture: &Architecture, batch: &TensorBatch) -> NetworkOutput {
-        let (windows, encoder, decoder) = (batch.windows(), batch.encoder_steps(), batch.decoder_steps());
-        let shown = |count: usize| if self.detail == Detail::Explained { count } else { 0 };
-        let heads = shown(architecture.attention_head_size);
-        let counts = architecture.selections().map(|selection| shown(selection.count()));
-        NetworkOutput {
-            targets: split_targets(architecture, &self.quantiles.values, windows * decoder, decoder),
-            encoder_attention: array4(self.encoder_attention.values, [windows, decoder, heads, encoder]),
-            decoder_attention: array4(self.decoder_attention.values, [windows, decoder, heads, decoder]),
-            static_weights: Array2::from_shape_vec((windows, counts[0]), self.static_weights.values)
-                .expect("invariant: the buffer was made for this shape"),
-            encoder_weights: array3(self.encoder_weights.values, [windows, encoder, counts[1]]),
-            decoder_weights: array3(self.decoder_weights.values, [windows, decoder, counts[2]]),
+    /// Splits outputs into parts of `share` windows, the last of which may have fewer.
+    pub(super) fn split<'a>(
+        &self,
+        share: usize,
+        output: &'a mut NetworkOutput,
+        quantiles: &'a mut [f32],
+    ) -> impl Iterator<Item = OutputPart<'a>> {
+        let Self { windows, encoder, decoder, heads, variables, levels } = *self;
+        let mut quantiles = Parts::new(quantiles, decoder * levels * share);
+        let mut encoder_attention =
+            Parts::of(&mut output.encoder_attention, decoder * heads * encoder * share);
+        let mut decoder_attention =
+            Parts::of(&mut output.decoder_attention, decoder * heads * decoder * share);
+        let mut static_weights = Parts::of(&mut output.static_weights, variables[0] * share);
+        let mut encoder_weights = Parts::of(&mut output.encoder_weights, encoder * variables[1] * share);
+        let mut decoder_weights = Parts::of(&mut output.decoder_weights, decoder * variables[2] * share);
+        (0..windows).step_by(share.max(1)).map(move |first| OutputPart {
+            windows: share.min(windows - first),
+            quantiles: quantiles.next(),
+            encoder_attention: encoder_attention.next(),
+            decoder_attention: decoder_attention.next(),
+            static_weights: static_weights.next(),
+            encoder_weights: encoder_weights.next(),
+            decoder_weights: decoder_weights.next(),
+        })
+    }
+
+    /// Hands `[row][all targets' quantiles]` out to the targets.
+    pub(super) fn hand_out(&self, quantiles: &[f32], output: &mut NetworkOutput) {
+        let mut start = 0;
+        for target in &mut output.targets {
+            let levels = target.dim().2;
+            let rows = quantiles.chunks_exact(self.levels.max(1)).map(|row| &row[start..start + levels]);
+            for (mut target, row) in target.rows_mut().into_iter().zip(rows) {
+                target.iter_mut().zip(row).for_each(|(target, &value)| *target = value);
+            }
+            start += levels;
         }
-    }
-}
-
-impl Output {
-    fn new(windows: usize, per_window: usize) -> Self {
-        Self { values: vec![0.0; windows * per_window], per_window }
-    }
-
-    /// Only asked of an output that is always wanted.
-    fn windows(&self) -> usize {
-        self.values.len() / self.per_window.max(1)
-    }
-
-    fn chunks(&mut self, share: usize) -> impl Iterator<Item = &mut [f32]> {
-        self.values.chunks_mut((share * self.per_window).max(1))
     }
 }
 
-/// Splits `[row][all targets' quantiles]` by target.
-fn split_targets(
-    architecture: &Architecture,
-    quantiles: &[f32],
-    rows: usize,
-    decoder: usize,
-) -> Vec<Array3<f32>> {
-    let all: usize = architecture.quantiles.iter().map(Vec::len).sum();
-    let mut start = 0;
-    let mut targets = Vec::with_capacity(architecture.targets());
-    for levels in &architecture.quantiles {
-        let mut values = Vec::with_capacity(rows * levels.len());
-        for row in quantiles.chunks_exact(all) {
-            values.extend_from_slice(&row[start..start + levels.len()]);
-        }
-        targets.push(array3(values, [rows / decoder.max(1), decoder, levels.len()]));
-        start += levels.len();
+/// An output that is cut into parts.
+struct Parts<'a> {
+    rest: &'a mut [f32],
+    size: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn new(rest: &'a mut [f32], size: usize) -> Self {
+        Self { rest, size }
     }
-    targets
+
+    fn of<D: Dimension>(array: &'a mut Array<f32, D>, size: usize) -> Self {
+        Self::new(array.as_slice_mut().unwrap_or_default(), size)
+    }
+
+    fn next(&mut self) -> &'a mut [f32] {
+        let rest = std::mem::take(&mut self.rest);
+        let (part, rest) = rest.split_at_mut(self.size.min(rest.len()));
+        self.rest = rest;
+        part
+    }
 }
 
-fn array3(values: Vec<f32>, shape: [usize; 3]) -> Array3<f32> {
-    Array3::from_shape_vec(shape, values).expect("invariant: the buffer was made for this shape")
-}
-
-fn array4(values: Vec<f32>, shape: [usize; 4]) -> Array4<f32> {
-    Array4::from_shape_vec(shape, values).expect("invariant: the buffer was made for this shape")
+/// Gives an array a shape and one row after the other, unless it has them.
+fn reshape<D: Dimension>(array: &mut Array<f32, D>, shape: D) {
+    if array.raw_dim() != shape || !array.is_standard_layout() {
+        *array = Array::zeros(shape);
+    }
 }

@@ -34,7 +34,7 @@ pub struct TensorBatch {
 ///
 /// # Units
 /// Those of the normalised target: not yet scaled back, quantiles not sorted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct NetworkOutput {
     /// For each target `[B, D, quantiles]`.
@@ -81,13 +81,22 @@ impl TensorBatch {
     /// [`ErrorKind::InvalidInput`] naming every field, window, step, variable and value at fault; the values
     /// are only looked at where the shapes and lengths are right.
     pub fn validate(&self, architecture: &Architecture) -> Result<(), Error> {
+        self.validate_with(architecture, &architecture.classes_by_column())
+    }
+
+    /// As [`validate`](Self::validate), with the [classes](Architecture::classes_by_column) of each column.
+    pub(crate) fn validate_with(
+        &self,
+        architecture: &Architecture,
+        classes: &[Option<usize>],
+    ) -> Result<(), Error> {
         let mut problems = Problems::default();
         self.sides().iter().for_each(|side| side.check_shapes(self.windows(), architecture, &mut problems));
         if problems.is_empty() {
             self.sides().iter().for_each(|side| side.check_lengths(&mut problems));
         }
         if problems.is_empty() {
-            self.sides().iter().for_each(|side| side.check_values(architecture, &mut problems));
+            self.sides().iter().for_each(|side| side.check_values(architecture, classes, &mut problems));
         }
         problems.into_result(ErrorKind::InvalidInput, "the batch does not fit the network")
     }
@@ -139,7 +148,7 @@ impl Side<'_> {
         }
     }
 
-    fn check_values(&self, architecture: &Architecture, problems: &mut Problems) {
+    fn check_values(&self, architecture: &Architecture, classes: &[Option<usize>], problems: &mut Problems) {
         let name = self.name;
         let all_finite = self.reals.as_slice().is_some_and(are_finite);
         let looked_at = if all_finite { self.reals.slice(s![..0, .., ..]) } else { self.reals.view() };
@@ -151,11 +160,8 @@ impl Side<'_> {
                 ));
             }
         }
-        let classes_of = architecture.column_classes();
-        let columns = architecture.x_categoricals.iter();
-        let classes: Vec<Option<&usize>> = columns.map(|column| classes_of.get(column.as_str())).collect();
         for ((window, step, column), &code) in self.categoricals.indexed_iter() {
-            let Some(&classes) = classes[column] else { continue };
+            let Some(classes) = classes[column] else { continue };
             if code as usize >= classes && step < self.lengths[window] {
                 let variable = &architecture.x_categoricals[column];
                 problems.push(format_args!(

@@ -88,19 +88,21 @@ fn servers_of_set_a(schema: &Schema) -> Vec<Measured> {
 }
 
 fn feed(window: &mut RollingWindow, servers: &[Measured], steps: usize) {
+    (0..steps).for_each(|step| feed_step(window, servers, step));
+}
+
+fn feed_step(window: &mut RollingWindow, servers: &[Measured], step: usize) {
     let schema = window.schema().clone();
-    for step in 0..steps {
-        let record = |server: &Measured| {
-            let mut record = Record::new(&schema, &server.name, at(step)).unwrap();
-            record = record.with_profile(Profile::new(&server.profile).unwrap());
-            record = record.with_status(&server.statuses[step]).unwrap();
-            let metrics = server.metrics.keys();
-            metrics.fold(record, |record, metric| record.with(metric, server.metrics[metric][step]).unwrap())
-        };
-        let records: Vec<_> = servers.iter().map(record).collect();
-        let report = window.ingest(&records, at(step)).unwrap();
-        assert_eq!(report.accepted, servers.len(), "{report:?}");
-    }
+    let record = |server: &Measured| {
+        let mut record = Record::new(&schema, &server.name, at(step)).unwrap();
+        record = record.with_profile(Profile::new(&server.profile).unwrap());
+        record = record.with_status(&server.statuses[step]).unwrap();
+        let metrics = server.metrics.keys();
+        metrics.fold(record, |record, metric| record.with(metric, server.metrics[metric][step]).unwrap())
+    };
+    let records: Vec<_> = servers.iter().map(record).collect();
+    let report = window.ingest(&records, at(step)).unwrap();
+    assert_eq!(report.accepted, servers.len(), "{report:?}");
 }
 
 /// The rows of set a's data set for history and future, computed without the library.
@@ -193,6 +195,35 @@ fn forecasts_of_the_original_system_start_after_the_last_step() {
         }
     }
     assert_eq!(compared, 3, "every known server");
+}
+
+/// Step after step, with an outage, a late sample and a server that comes and goes.
+#[test]
+fn forecasts_do_not_depend_on_what_is_kept_or_on_threads() {
+    let schema = Schema::server_metrics();
+    let model = model_with_sources("a", sources_of_set_a());
+    let configs = [(1, 0), (1, 64 << 20), (3, 64 << 20), (2, 700_000)]
+        .map(|(threads, cache_bytes)| ForecasterConfig { threads, cache_bytes, block_windows: 2 });
+    let mut forecasters = configs.map(|config| Forecaster::new(model.clone(), config).unwrap());
+    let mut servers = servers_of_set_a(&schema);
+    let mut window = window(&schema, &forecasters[0]);
+    let quiet = servers.pop().unwrap();
+    feed(&mut window, &servers, 300);
+    feed(&mut window, std::slice::from_ref(&quiet), 280);
+    for step in 300..310 {
+        let sent: &[Measured] = if step % 3 == 0 { &servers[1..] } else { &servers };
+        feed_step(&mut window, sent, step);
+        if step == 305 {
+            feed_step(&mut window, &servers[..1], 304);
+        }
+        let [plain, others @ ..] =
+            forecasters.each_mut().map(|forecaster| forecaster.forecast(&window, closed(step)).unwrap());
+        for other in others {
+            assert_eq!(format!("{plain:?}"), format!("{other:?}"), "step {step}");
+        }
+    }
+    let kept = forecasters.map(|forecaster| forecaster.kept_bytes());
+    assert!(kept[0] == 0 && kept[1] > 1_000_000 && kept[2] > 1_000_000 && kept[3] <= 700_000, "{kept:?}");
 }
 
 fn legacy_id(name: &str) -> String {

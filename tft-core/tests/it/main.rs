@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(all(feature = "burn", feature = "engine", feature = "parquet"))]
+mod allocations;
 mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
@@ -31,6 +33,8 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod streaming;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod verification;
 mod window_properties;

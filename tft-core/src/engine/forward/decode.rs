@@ -2,16 +2,15 @@
 //! (Lim et al. 2021, §4.5.2–4.5.4).
 
 use super::WindowRows;
-use crate::engine::kernels::attention::Keys;
+use crate::engine::kernels::attention::{Keys, Report};
 use crate::engine::outputs::OutputPart;
 use crate::engine::plan::Plan;
 use crate::engine::rows::{GroupWork, RowShape, group, group_mut};
 use crate::engine::simd::{Simd, floats};
 
 /// The buffers of one window behind its LSTMs.
-pub(super) struct Decoder<'a, S> {
-    plan: &'a Plan,
-    shapes: [RowShape; 2],
+#[derive(Debug)]
+pub(super) struct Decoder<S> {
     /// `[H]` of each step of one side: gated LSTM output, then enriched.
     temporal: Vec<S>,
     enriched: Vec<S>,
@@ -30,26 +29,39 @@ pub(super) struct Decoder<'a, S> {
     scratch: [Vec<S>; 2],
 }
 
-struct EnrichGroups<'a, 'p, S> {
-    decoder: &'a mut Decoder<'p, S>,
+/// A window whose LSTMs have run, and where it goes.
+pub(super) struct DecoderInput<'a, S> {
+    pub(super) rows: &'a WindowRows<S>,
+    pub(super) shapes: [RowShape; 2],
+    /// What the static enrichment adds.
+    pub(super) context: &'a [f32],
+    /// Valid steps.
+    pub(super) lengths: [usize; 2],
+    /// Its place among the outputs.
+    pub(super) window: usize,
+}
+
+struct EnrichGroups<'a, S> {
+    plan: &'a Plan,
+    decoder: &'a mut Decoder<S>,
     rows: &'a WindowRows<S>,
     side: usize,
     context: &'a [f32],
 }
 
-struct OutputGroups<'a, 'p, S>(&'a mut Decoder<'p, S>, std::marker::PhantomData<S>);
+struct OutputGroups<'a, S> {
+    plan: &'a Plan,
+    decoder: &'a mut Decoder<S>,
+}
 
-impl<'p, S: Simd> Decoder<'p, S> {
-    #[inline(always)]
-    pub(super) fn new(plan: &'p Plan, shapes: [RowShape; 2]) -> Self {
+impl<S: Simd> Decoder<S> {
+    pub(super) fn new(plan: &Plan, shapes: [RowShape; 2]) -> Self {
         let zeros = |count: usize| vec![S::splat(0.0); count];
         let longest = shapes[0].vectors.max(shapes[1].vectors);
         let steps = shapes[0].steps + shapes[1].steps;
         let attention = &plan.attention;
         let features = attention.heads * attention.width;
         Self {
-            plan,
-            shapes,
             temporal: zeros(plan.hidden * longest),
             enriched: zeros(plan.hidden * longest),
             query: zeros(features * shapes[1].vectors),
@@ -69,50 +81,46 @@ impl<'p, S: Simd> Decoder<'p, S> {
     #[inline(always)]
     pub(super) fn run<const G: usize>(
         &mut self,
-        rows: &WindowRows<S>,
-        context: &[f32],
-        lengths: [usize; 2],
-        window: usize,
+        plan: &Plan,
+        input: &DecoderInput<'_, S>,
         outputs: &mut OutputPart<'_>,
     ) {
-        for side in 0..2 {
-            let shape = self.shapes[side];
-            shape.each_group::<S, G>(&mut EnrichGroups { decoder: self, rows, side, context });
-            self.unpack_keys(side);
+        let (rows, context) = (input.rows, input.context);
+        for (side, shape) in input.shapes.into_iter().enumerate() {
+            shape.each_group::<S, G>(&mut EnrichGroups { plan, decoder: self, rows, side, context });
+            let first = if side == 0 { 0 } else { input.shapes[0].steps };
+            self.unpack_keys(plan, shape, first);
         }
-        self.attend(lengths, window, outputs);
-        let shape = self.shapes[1];
-        shape.each_group::<S, G>(&mut OutputGroups(self, std::marker::PhantomData));
-        let count = self.plan.output.outputs;
-        let out = &mut outputs.quantiles[window * shape.steps * count..(window + 1) * shape.steps * count];
-        unpack(&self.quantiles, shape, count, out);
+        self.attend(plan, input, outputs);
+        let shape = input.shapes[1];
+        shape.each_group::<S, G>(&mut OutputGroups { plan, decoder: self });
+        let count = plan.output.outputs;
+        let size = shape.steps * count;
+        unpack(&self.quantiles, shape, count, &mut outputs.quantiles[input.window * size..][..size]);
     }
 
-    /// Brings one side's keys and values from the lanes into rows.
+    /// Brings one side's keys and values from the lanes into rows, from key `first` on.
     #[inline(always)]
-    fn unpack_keys(&mut self, side: usize) {
-        let (width, features) =
-            (self.plan.attention.width, self.plan.attention.heads * self.plan.attention.width);
-        let first = if side == 0 { 0 } else { self.shapes[0].steps };
-        let shape = self.shapes[side];
+    fn unpack_keys(&mut self, plan: &Plan, shape: RowShape, first: usize) {
+        let (width, features) = (plan.attention.width, plan.attention.heads * plan.attention.width);
         unpack(&self.projected[0], shape, features, &mut self.keys[first * features..]);
         unpack(&self.projected[1], shape, width, &mut self.values[first * width..]);
     }
 
     #[inline(always)]
-    fn attend(&mut self, lengths: [usize; 2], window: usize, outputs: &mut OutputPart<'_>) {
-        let attention = &self.plan.attention;
+    fn attend(&mut self, plan: &Plan, input: &DecoderInput<'_, S>, outputs: &mut OutputPart<'_>) {
+        let attention = &plan.attention;
         let (heads, width) = (attention.heads, attention.width);
-        let shape = self.shapes[1];
+        let [encoder, shape] = input.shapes;
         let keys = Keys {
             features: &self.keys,
             values: &self.values,
-            encoder: self.shapes[0].steps,
-            encoder_length: lengths[0],
-            decoder_length: lengths[1],
+            encoder: encoder.steps,
+            encoder_length: input.lengths[0],
+            decoder_length: input.lengths[1],
         };
         let [scores, mean] = &mut self.scores;
-        let mut report = AttentionReport { shapes: self.shapes, heads, window, outputs };
+        let mut report = AttentionReport { shapes: input.shapes, heads, window: input.window, outputs };
         for vector in 0..shape.vectors {
             let first = vector * S::LANES;
             let place = shape.place(heads * width, first);
@@ -120,9 +128,7 @@ impl<'p, S: Simd> Decoder<'p, S> {
                 *query = self.query[(place.start + feature * place.stride) / S::LANES];
             }
             let attended = &mut self.mixture[..];
-            attention.apply(&self.queries, first, &keys, [scores, mean], attended, |head, weights| {
-                report.write::<S>(first, head, weights);
-            });
+            attention.apply(&self.queries, first, &keys, [scores, mean], attended, &mut report);
             let place = shape.place(width, first);
             for (feature, value) in attended.iter().enumerate() {
                 self.attended[(place.start + feature * place.stride) / S::LANES] = *value;
@@ -139,13 +145,14 @@ struct AttentionReport<'a, 'o> {
     outputs: &'a mut OutputPart<'o>,
 }
 
-impl AttentionReport<'_, '_> {
-    /// Writes one head's weights `[key][lane]` of the queries from `first` on.
+impl Report for AttentionReport<'_, '_> {
+    #[inline(always)]
+    fn is_wanted(&self) -> bool {
+        !(self.outputs.encoder_attention.is_empty() && self.outputs.decoder_attention.is_empty())
+    }
+
     #[inline(always)]
     fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[f32]) {
-        if self.outputs.encoder_attention.is_empty() && self.outputs.decoder_attention.is_empty() {
-            return;
-        }
         let [encoder, decoder] = self.shapes.map(|shape| shape.steps);
         let queries = (decoder - first).min(S::LANES);
         let (of_encoder, of_decoder) = weights.split_at(encoder * S::LANES);
@@ -165,11 +172,11 @@ impl AttentionReport<'_, '_> {
     }
 }
 
-impl<S: Simd> GroupWork<S> for EnrichGroups<'_, '_, S> {
+impl<S: Simd> GroupWork<S> for EnrichGroups<'_, S> {
     #[inline(always)]
     fn run<const R: usize>(&mut self, row: usize) {
-        let decoder = &mut *self.decoder;
-        let (plan, width) = (decoder.plan, decoder.plan.hidden);
+        let (plan, decoder) = (self.plan, &mut *self.decoder);
+        let width = plan.hidden;
         let hidden = decoder.scratch[0].as_chunks_mut::<R>().0;
         let temporal = group_mut(&mut decoder.temporal, width, row);
         let recurrent = group(&self.rows.recurrent[self.side], width, row);
@@ -188,11 +195,11 @@ impl<S: Simd> GroupWork<S> for EnrichGroups<'_, '_, S> {
     }
 }
 
-impl<S: Simd> GroupWork<S> for OutputGroups<'_, '_, S> {
+impl<S: Simd> GroupWork<S> for OutputGroups<'_, S> {
     #[inline(always)]
     fn run<const R: usize>(&mut self, row: usize) {
-        let decoder = &mut *self.0;
-        let (plan, width) = (decoder.plan, decoder.plan.hidden);
+        let (plan, decoder) = (self.plan, &mut *self.decoder);
+        let width = plan.hidden;
         let [hidden, first] = &mut decoder.scratch;
         let (hidden, first) = (hidden.as_chunks_mut::<R>().0, first.as_chunks_mut::<R>().0);
         let enriched = group_mut(&mut decoder.enriched, width, row);

@@ -3,17 +3,22 @@
 use crate::engine::kernels::selection::{SelectionInput, SelectionScratch};
 use crate::engine::outputs::OutputPart;
 use crate::engine::plan::Plan;
-use crate::engine::rows::{GroupWork, RowShape, group_mut};
+use crate::engine::rows::{GroupWork, RowShape, group, group_mut};
 use crate::engine::simd::{Simd, floats, floats_mut};
 use crate::model::TensorBatch;
 
-/// What each window's static variables say.
-pub(super) struct Statics {
+/// What each window's static variables say, and the buffers to find it out.
+#[derive(Debug)]
+pub(super) struct Statics<S> {
     pub(super) windows: Vec<WindowContext>,
+    reals: Vec<S>,
+    codes: Vec<u32>,
+    weights: Vec<S>,
+    scratch: [Vec<S>; 4],
 }
 
 /// The contexts of one window.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct WindowContext {
     /// Added to the hidden layer of the encoder's weighing network.
     pub(super) encoder: Vec<f32>,
@@ -31,61 +36,80 @@ pub(super) struct WindowContext {
 struct StaticGroups<'a, S> {
     plan: &'a Plan,
     shape: RowShape,
-    reals: Vec<S>,
-    codes: Vec<u32>,
     code_columns: usize,
-    weights: Vec<S>,
-    scratch: [Vec<S>; 4],
-    windows: &'a mut [WindowContext],
+    statics: &'a mut Statics<S>,
 }
 
-impl Statics {
+impl<S: Simd> Statics<S> {
+    /// Makes buffers for a number of windows.
+    pub(super) fn new<const G: usize>(plan: &Plan, windows: usize) -> Self {
+        let vectors = RowShape::new::<S>(windows, G).vectors;
+        let zeros = |count: usize| vec![S::splat(0.0); count];
+        let width = plan.widest().max(plan.statics.count());
+        Self {
+            windows: vec![WindowContext::default(); windows],
+            reals: zeros(plan.statics.columns.len() * vectors),
+            codes: Vec::new(),
+            weights: zeros(plan.statics.count() * vectors),
+            scratch: std::array::from_fn(|_| zeros(width * G)),
+        }
+    }
+
+    /// Runs the static networks of some windows of a batch; `place` is that of the first among the outputs.
     #[inline(always)]
-    pub(super) fn of<S: Simd, const G: usize>(
+    pub(super) fn run<const G: usize>(
+        &mut self,
         plan: &Plan,
-        batch: &TensorBatch,
-        first: usize,
+        (batch, first, count): (&TensorBatch, usize, usize),
+        place: usize,
         outputs: &mut OutputPart<'_>,
-    ) -> Self {
-        let count = outputs.windows;
+    ) {
         let shape = RowShape::new::<S>(count, G);
         let columns = &plan.statics.columns;
-        let mut reals = vec![S::splat(0.0); columns.len() * shape.vectors];
         for window in 0..count {
             let place = shape.place(columns.len(), window);
             for (real, &column) in columns.iter().enumerate() {
                 let value = batch.encoder_reals[[first + window, 0, column]];
-                floats_mut(&mut reals)[place.start + real * place.stride] = value;
+                floats_mut(&mut self.reals)[place.start + real * place.stride] = value;
             }
         }
         let code_columns = batch.encoder_categoricals.dim().2;
-        let codes = (0..count).flat_map(|window| {
-            (0..code_columns).map(move |column| batch.encoder_categoricals[[first + window, 0, column]])
-        });
-        let mut windows = vec![WindowContext::default(); count];
-        let width = plan.widest().max(plan.statics.count());
-        let mut groups = StaticGroups {
-            plan,
-            shape,
-            reals,
-            codes: codes.collect(),
-            code_columns,
-            weights: vec![S::splat(0.0); plan.statics.count() * shape.vectors],
-            scratch: std::array::from_fn(|_| vec![S::splat(0.0); width * G]),
-            windows: &mut windows,
-        };
-        shape.each_group::<S, G>(&mut groups);
-        report(&groups, outputs.static_weights);
-        Self { windows }
+        self.codes.clear();
+        for window in first..first + count {
+            self.codes
+                .extend((0..code_columns).map(|column| batch.encoder_categoricals[[window, 0, column]]));
+        }
+        self.windows.iter_mut().for_each(WindowContext::clear);
+        shape.each_group::<S, G>(&mut StaticGroups { plan, shape, code_columns, statics: self });
+        self.report(shape, plan.statics.count(), place, outputs.static_weights);
+    }
+
+    /// Writes the weights `[variable]` of each window.
+    #[inline(always)]
+    fn report(&self, shape: RowShape, count: usize, place: usize, out: &mut [f32]) {
+        let Some(out) = out.get_mut(place * count..(place + shape.steps) * count) else { return };
+        for (window, out) in out.chunks_exact_mut(count.max(1)).enumerate() {
+            let place = shape.place(count, window);
+            for (variable, out) in out.iter_mut().enumerate() {
+                *out = floats(&self.weights)[place.start + variable * place.stride];
+            }
+        }
+    }
+}
+
+impl WindowContext {
+    fn clear(&mut self) {
+        let Self { encoder, decoder, hidden, cell, enrichment } = self;
+        [encoder, decoder, hidden, cell, enrichment].into_iter().for_each(Vec::clear);
     }
 }
 
 impl<S: Simd> GroupWork<S> for StaticGroups<'_, S> {
     #[inline(always)]
     fn run<const R: usize>(&mut self, row: usize) {
-        let plan = self.plan;
+        let (plan, statics) = (self.plan, &mut *self.statics);
         let hidden = plan.hidden;
-        let [scratch_hidden, skip, unit, summary] = &mut self.scratch;
+        let [scratch_hidden, skip, unit, summary] = &mut statics.scratch;
         let mut scratch = SelectionScratch {
             hidden: scratch_hidden.as_chunks_mut::<R>().0,
             skip: skip.as_chunks_mut::<R>().0,
@@ -93,14 +117,14 @@ impl<S: Simd> GroupWork<S> for StaticGroups<'_, S> {
         };
         let columns = plan.statics.columns.len();
         let input = SelectionInput {
-            reals: self.reals[columns * row..columns * (row + R)].as_chunks::<R>().0,
-            codes: self.codes.get(row * S::LANES * self.code_columns..).unwrap_or_default(),
+            reals: group(&statics.reals, columns, row),
+            codes: statics.codes.get(row * S::LANES * self.code_columns..).unwrap_or_default(),
             code_columns: self.code_columns,
             context: None,
         };
         let summary = &mut summary.as_chunks_mut::<R>().0[..hidden];
-        let weights = group_mut(&mut self.weights, plan.statics.count(), row);
-        plan.statics.apply(&input, &mut scratch, (&mut [], row), weights, summary);
+        let weights = group_mut(&mut statics.weights, plan.statics.count(), row);
+        plan.statics.apply(&input, &mut scratch, |_| None, weights, summary);
         for (purpose, network) in plan.contexts.iter().enumerate() {
             let context = &mut scratch.unit[..hidden];
             network.apply(summary, None, scratch.hidden, context);
@@ -114,15 +138,15 @@ impl<S: Simd> GroupWork<S> for StaticGroups<'_, S> {
                 let Some(projection) = projection else { continue };
                 projection.apply(context, scratch.hidden);
                 let values = &scratch.hidden[..projection.outputs];
-                hand_out(values, row, self.shape, self.windows, |of| match (purpose, part) {
+                hand_out(values, row, self.shape, &mut statics.windows, |of| match (purpose, part) {
                     (0, 0) => &mut of.encoder,
                     (0, _) => &mut of.decoder,
                     _ => &mut of.enrichment,
                 });
             }
             match purpose {
-                1 => hand_out(context, row, self.shape, self.windows, |of| &mut of.hidden),
-                2 => hand_out(context, row, self.shape, self.windows, |of| &mut of.cell),
+                1 => hand_out(context, row, self.shape, &mut statics.windows, |of| &mut of.hidden),
+                2 => hand_out(context, row, self.shape, &mut statics.windows, |of| &mut of.cell),
                 _ => {}
             }
         }
@@ -142,16 +166,5 @@ fn hand_out<S: Simd, const R: usize>(
     let last = shape.steps.min(first + R * S::LANES);
     for (lane, window) in windows[first..last].iter_mut().enumerate() {
         pick(window).extend(values.iter().map(|feature| floats(feature)[lane]));
-    }
-}
-
-#[inline(always)]
-fn report<S: Simd>(groups: &StaticGroups<'_, S>, out: &mut [f32]) {
-    let count = groups.plan.statics.count();
-    for (window, out) in out.chunks_exact_mut(count.max(1)).enumerate() {
-        let place = groups.shape.place(count, window);
-        for (variable, out) in out.iter_mut().enumerate() {
-            *out = floats(&groups.weights)[place.start + variable * place.stride];
-        }
     }
 }

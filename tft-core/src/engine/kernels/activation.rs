@@ -1,7 +1,7 @@
 //! Exponential, logistic, hyperbolic tangent and exponential linear unit of vectors.
 //!
-//! `exp(x) = 2^n·exp(r)` with `n = round(x/ln 2)` and `|r| ≤ ln 2 / 2`, where a polynomial of degree 6 takes over
-//! (Cody and Waite 1980, ch. 6). All are within 3e-7 of the true values.
+//! `exp(x) = 2^n·exp(r)` with `n = round(x/ln 2)` and `|r| ≤ ln 2 / 2` (Cody and Waite 1980, ch. 6), where a polynomial
+//! of degree 5 takes over, fitted for the smallest relative error, 1.1e-7. All are within 3e-7 of the true values.
 
 use crate::engine::simd::Simd;
 
@@ -10,30 +10,35 @@ const EXP_MIN: f32 = -87.0;
 /// Above this the exponential overflows single precision.
 const EXP_MAX: f32 = 88.0;
 
-/// 0 below [`EXP_MIN`], as for a masked score.
+/// The exponential of a number that is not above 0; 0 below [`EXP_MIN`], as for a masked score.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(x: S) -> S {
-    x.where_above(S::splat(EXP_MIN), exp_in_range(x), S::splat(0.0))
+pub(crate) fn exp_below_zero<S: Simd>(x: S) -> S {
+    x.where_above(S::splat(EXP_MIN), exp_in_range(x.max(S::splat(EXP_MIN))), S::splat(0.0))
 }
 
-/// The exponential of a number that is taken for one between [`EXP_MIN`] and [`EXP_MAX`].
+/// The exponential of a number between [`EXP_MIN`] and [`EXP_MAX`].
 #[inline(always)]
 fn exp_in_range<S: Simd>(x: S) -> S {
-    let x = x.min(S::splat(EXP_MAX)).max(S::splat(EXP_MIN));
     let n = x.mul(S::splat(std::f32::consts::LOG2_E)).round();
     // ln 2 in two parts, so that the product with n loses nothing.
     let r = n.mul_add(S::splat(-0.693_359_4), x);
     let r = n.mul_add(S::splat(2.121_944_4e-4), r);
-    let mut p = S::splat(1.388_888_9e-3);
-    for coefficient in [8.333_333e-3, 4.166_666_8e-2, 1.666_666_7e-1, 0.5, 1.0, 1.0] {
+    let mut p = S::splat(8.312_53e-3);
+    for coefficient in [4.189_017e-2, 1.666_711_5e-1, 4.999_923e-1, 1.0, 1.0] {
         p = p.mul_add(r, S::splat(coefficient));
     }
     p.scale_exp2(n)
 }
 
+/// The exponential of a number that is taken for one between [`EXP_MIN`] and [`EXP_MAX`].
+#[inline(always)]
+fn exp_clamped<S: Simd>(x: S) -> S {
+    exp_in_range(x.min(S::splat(EXP_MAX)).max(S::splat(EXP_MIN)))
+}
+
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(x: S) -> S {
-    S::splat(1.0).add(exp_in_range(S::splat(0.0).sub(x))).reciprocal()
+    S::splat(1.0).add(exp_clamped(S::splat(0.0).sub(x))).reciprocal()
 }
 
 #[inline(always)]
@@ -45,7 +50,7 @@ pub(crate) fn tanh<S: Simd>(x: S) -> S {
 /// `x` above 0, else `exp(x) − 1`.
 #[inline(always)]
 pub(crate) fn elu<S: Simd>(x: S) -> S {
-    let below = exp_in_range(x).sub(S::splat(1.0));
+    let below = exp_clamped(x).sub(S::splat(1.0));
     x.where_above(S::splat(0.0), x, below)
 }
 
@@ -65,7 +70,7 @@ mod tests {
             for chunk in self.0.chunks_exact(S::LANES) {
                 let x = S::load(chunk);
                 let mut lanes = [[0.0f32; 16]; 4];
-                exp(x).store(&mut lanes[0]);
+                exp_below_zero(x.min(S::splat(0.0))).store(&mut lanes[0]);
                 sigmoid(x).store(&mut lanes[1]);
                 tanh(x).store(&mut lanes[2]);
                 elu(x).store(&mut lanes[3]);
@@ -81,7 +86,7 @@ mod tests {
         for isa in Isa::available() {
             for (&x, [e, s, t, u]) in inputs.iter().zip(isa.run(Apply(&inputs))) {
                 let x = f64::from(x);
-                if x < 88.0 && x > -87.0 {
+                if x <= 0.0 && x > -87.0 {
                     assert!((f64::from(e) / x.exp() - 1.0).abs() < 3e-7, "exp({x}) = {e}, {}", isa.name());
                 }
                 assert!((f64::from(s) - 1.0 / (1.0 + (-x).exp())).abs() < 3e-7, "sigmoid({x}) = {s}");

@@ -2,7 +2,7 @@
 //!
 //! All heads share the values, so their weights are averaged before the values are added up.
 
-use super::activation::exp;
+use super::activation::exp_below_zero;
 use crate::engine::plan::AttentionPlan;
 use crate::engine::simd::{Simd, floats};
 
@@ -18,12 +18,21 @@ pub(crate) struct Keys<'a> {
     pub(crate) decoder_length: usize,
 }
 
+/// Where attention weights go.
+pub(crate) trait Report {
+    /// Whether anybody asks for them.
+    fn is_wanted(&self) -> bool;
+
+    /// Takes one head's weights `[key][lane]` of the queries from `first` on.
+    fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[f32]);
+}
+
 impl AttentionPlan {
     /// Below this a masked score is as good as none: its exponential is 0.
     const NO_WEIGHT: f32 = -1e6;
 
-    /// Attends from the queries `[heads·width]` whose first lane is query `first`, and hands each head's weights
-    /// to `report` as `(head, [key][lane])`. Writes the mixture `[width]` to `y`.
+    /// Attends from the queries `[heads·width]` whose first lane is query `first`, and reports each head's weights.
+    /// Writes the mixture `[width]` to `y`.
     ///
     /// `scores` and `mean` hold one vector per key.
     #[inline(always)]
@@ -34,7 +43,7 @@ impl AttentionPlan {
         keys: &Keys<'_>,
         [scores, mean]: [&mut [S]; 2],
         y: &mut [S],
-        mut report: impl FnMut(usize, &[f32]),
+        report: &mut impl Report,
     ) {
         mean.fill(S::splat(0.0));
         let share = S::splat(1.0 / self.heads as f32);
@@ -42,15 +51,20 @@ impl AttentionPlan {
             let largest = self.scores(query, [first, head], keys, scores);
             let mut sum = S::splat(0.0);
             for score in scores.iter_mut() {
-                *score = exp(score.sub(largest));
+                *score = exp_below_zero(score.sub(largest));
                 sum = sum.add(*score);
             }
             let inverse = S::splat(1.0).div(sum);
-            for (score, mean) in scores.iter_mut().zip(mean.iter_mut()) {
-                *score = score.mul(inverse);
-                *mean = score.mul_add(share, *mean);
+            let share_of_sum = inverse.mul(share);
+            for (score, mean) in scores.iter().zip(mean.iter_mut()) {
+                *mean = score.mul_add(share_of_sum, *mean);
             }
-            report(head, floats(scores));
+            if report.is_wanted() {
+                for score in scores.iter_mut() {
+                    *score = score.mul(inverse);
+                }
+                report.write::<S>(first, head, floats(scores));
+            }
         }
         for (feature, y) in y.iter_mut().enumerate() {
             *y = mixture(mean, keys.values, self.width, feature);

@@ -2,7 +2,7 @@
 
 use super::activation::{sigmoid, tanh};
 use crate::engine::plan::LstmPlan;
-use crate::engine::rows::RowShape;
+use crate::engine::rows::{RowShape, StepPlace};
 use crate::engine::simd::{Simd, floats, floats_mut};
 
 /// The state of one window in one layer; as long as the layer's unit blocks.
@@ -13,8 +13,9 @@ pub(crate) struct LstmState {
     next: Vec<f32>,
 }
 
-/// One window's sequence: what it reads, how many steps are valid, and where its output goes.
+/// One window's sequence: where its steps lie, what it reads, how many steps are valid, and where its output goes.
 pub(crate) struct LstmSequence<'a, S> {
+    pub(crate) shape: RowShape,
     pub(crate) input: &'a [S],
     pub(crate) output: &'a mut [S],
     pub(crate) length: usize,
@@ -22,33 +23,30 @@ pub(crate) struct LstmSequence<'a, S> {
 }
 
 impl LstmState {
-    /// Makes a state from a layer's width of numbers each.
-    pub(crate) fn new(plan: &LstmPlan, hidden: &[f32], cell: &[f32]) -> Self {
-        let padded = |values: &[f32]| {
-            let mut values = values.to_vec();
-            values.resize(plan.width.div_ceil(plan.lanes) * plan.lanes, 0.0);
-            values
-        };
-        Self { hidden: padded(hidden), cell: padded(cell), next: padded(&[]) }
+    pub(crate) fn new(plan: &LstmPlan) -> Self {
+        let zeros = vec![0.0; plan.width.div_ceil(plan.lanes) * plan.lanes];
+        Self { hidden: zeros.clone(), cell: zeros.clone(), next: zeros }
+    }
+
+    /// Starts from a layer's width of numbers each.
+    pub(crate) fn start(&mut self, hidden: &[f32], cell: &[f32]) {
+        self.hidden[..hidden.len()].copy_from_slice(hidden);
+        self.cell[..cell.len()].copy_from_slice(cell);
     }
 }
 
 impl LstmPlan {
     /// Runs all steps of W windows. Beyond a window's length its output is 0 and its state stays.
     #[inline(always)]
-    pub(crate) fn run<S: Simd, const W: usize>(
-        &self,
-        shape: RowShape,
-        windows: &mut [LstmSequence<'_, S>; W],
-    ) {
-        for step in 0..shape.steps {
+    pub(crate) fn run<S: Simd, const W: usize>(&self, windows: &mut [LstmSequence<'_, S>; W]) {
+        for step in 0..windows[0].shape.steps {
             for block in 0..self.width.div_ceil(self.lanes) {
                 for part in (0..self.lanes).step_by(S::LANES) {
-                    self.advance(shape, windows, step, [block, part]);
+                    self.advance(windows, step, [block, part]);
                 }
             }
             for window in windows.iter_mut() {
-                self.finish(shape, window, step);
+                self.finish(window, step);
             }
         }
     }
@@ -57,7 +55,6 @@ impl LstmPlan {
     #[inline(always)]
     fn advance<S: Simd, const W: usize>(
         &self,
-        shape: RowShape,
         windows: &mut [LstmSequence<'_, S>; W],
         step: usize,
         [block, part]: [usize; 2],
@@ -68,10 +65,10 @@ impl LstmPlan {
         let start = std::array::from_fn(|gate| S::load(&bias[gate * self.lanes + part..]));
         let mut sums: [[S; 4]; W] = [start; W];
         let (from_input, from_hidden) = weights.split_at(self.width * gates);
-        let place = shape.place(self.width, step);
+        let places: [StepPlace; W] = std::array::from_fn(|w| windows[w].shape.place(self.width, step));
         for (k, weights) in from_input.chunks_exact(gates).enumerate() {
-            let at = place.start + k * place.stride;
-            add(&mut sums, weights, part, self.lanes, |w| floats(windows[w].input)[at]);
+            let at = |w: usize| places[w].start + k * places[w].stride;
+            add(&mut sums, weights, part, self.lanes, |w| floats(windows[w].input)[at(w)]);
         }
         for (k, weights) in from_hidden.chunks_exact(gates).enumerate() {
             add(&mut sums, weights, part, self.lanes, |w| windows[w].state.hidden[k]);
@@ -92,8 +89,8 @@ impl LstmPlan {
 
     /// Makes the new hidden state the current one and writes it out.
     #[inline(always)]
-    fn finish<S: Simd>(&self, shape: RowShape, window: &mut LstmSequence<'_, S>, step: usize) {
-        let place = shape.place(self.width, step);
+    fn finish<S: Simd>(&self, window: &mut LstmSequence<'_, S>, step: usize) {
+        let place = window.shape.place(self.width, step);
         let output = floats_mut(window.output);
         if step >= window.length {
             (0..self.width).for_each(|unit| output[place.start + unit * place.stride] = 0.0);

@@ -1,6 +1,6 @@
 //! Layer normalisation and softmax over features, rows in the lanes.
 
-use super::activation::exp;
+use super::activation::exp_below_zero;
 use crate::engine::simd::Simd;
 
 /// The scale and shift of a layer normalisation.
@@ -20,25 +20,6 @@ impl Norm {
             let (gamma, beta) = (S::splat(gamma), S::splat(beta));
             for r in 0..R {
                 x[r] = x[r].sub(mean[r]).mul(inverse[r]).mul_add(gamma, beta);
-            }
-        }
-    }
-
-    /// Adds the normalised rows, each multiplied by its weight, to `sum`.
-    #[inline(always)]
-    pub(crate) fn add_weighted<S: Simd, const R: usize>(
-        &self,
-        x: &[[S; R]],
-        weight: &[S; R],
-        sum: &mut [[S; R]],
-    ) {
-        let (mean, inverse) = self.moments(x);
-        let parts = x.iter().zip(self.gamma.iter().zip(&self.beta));
-        for (sum, (x, (&gamma, &beta))) in sum.iter_mut().zip(parts) {
-            let (gamma, beta) = (S::splat(gamma), S::splat(beta));
-            for r in 0..R {
-                let normal = x[r].sub(mean[r]).mul(inverse[r]).mul_add(gamma, beta);
-                sum[r] = normal.mul_add(weight[r], sum[r]);
             }
         }
     }
@@ -82,7 +63,7 @@ pub(crate) fn softmax<S: Simd, const R: usize>(x: &mut [[S; R]]) {
     let mut sum = [S::splat(0.0); R];
     for x in x.iter_mut() {
         for r in 0..R {
-            x[r] = exp(x[r].sub(largest[r]));
+            x[r] = exp_below_zero(x[r].sub(largest[r]));
             sum[r] = sum[r].add(x[r]);
         }
     }

@@ -1,10 +1,11 @@
 //! Variable selection of a group of rows: weights first, then each variable's network, added up as it comes.
 
+use std::ops::Range;
+
 use super::activation::elu;
 use super::norm::softmax;
 use super::residual::activate;
 use crate::engine::plan::{RealPlan, SelectionPlan, WeighingPlan};
-use crate::engine::rows::group_mut;
 use crate::engine::simd::{Simd, floats_mut};
 
 /// What a group of rows is selected from.
@@ -18,26 +19,6 @@ pub(crate) struct SelectionInput<'a, S, const R: usize> {
     pub(crate) context: Option<&'a [f32]>,
 }
 
-/// What a real variable's network made of the window before, for windows that have the same values: calendar
-/// inputs and statistics of the fleet are equal for all servers.
-#[derive(Debug, Clone)]
-pub(crate) struct SharedVariable<S> {
-    /// `[H]` of every row; empty until a window repeats the one before.
-    pub(crate) outputs: Vec<S>,
-    pub(crate) state: Sharing,
-}
-
-/// Whether a variable's outputs are at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    /// The values are new, and may never come again.
-    New,
-    /// The values came a second time: keep what is made of them.
-    Keep,
-    /// What was kept is still right.
-    Kept,
-}
-
 /// Vectors to work with.
 pub(crate) struct SelectionScratch<'a, S, const R: usize> {
     pub(crate) hidden: &'a mut [[S; R]],
@@ -47,12 +28,14 @@ pub(crate) struct SelectionScratch<'a, S, const R: usize> {
 
 impl SelectionPlan {
     /// Writes the mixture of the variables and their weights.
+    ///
+    /// `known` answers with what [`RealPlan::apply`] makes of a real variable, where that is at hand.
     #[inline(always)]
-    pub(crate) fn apply<S: Simd, const R: usize>(
+    pub(crate) fn apply<'k, S: Simd, const R: usize>(
         &self,
         input: &SelectionInput<'_, S, R>,
         scratch: &mut SelectionScratch<'_, S, R>,
-        (shared, row): (&mut [SharedVariable<S>], usize),
+        known: impl Fn(usize) -> Option<&'k [[S; R]]>,
         weights: &mut [[S; R]],
         y: &mut [[S; R]],
     ) {
@@ -79,27 +62,71 @@ impl SelectionPlan {
                 add_gathered(|row, feature| rows[row][feature], weight, y);
             }
         }
-        let of_reals = input.reals.iter().zip(&weights[self.categoricals.len()..]);
-        for (index, (real, (x, weight))) in self.reals.iter().zip(of_reals).enumerate() {
-            let Some(shared) = shared.get_mut(index).filter(|shared| shared.state != Sharing::New) else {
-                real.unit(x, scratch);
-                real.norm.add_weighted(&scratch.unit[..y.len()], weight, y);
+        let weights = &weights[self.categoricals.len()..];
+        let mut next = 0;
+        while next < self.reals.len() {
+            let first = next;
+            while next < self.reals.len() && known(next).is_some() {
+                next += 1;
+            }
+            if next > first {
+                add_known(first..next, &known, weights, y);
+                continue;
+            }
+            let outputs = self.reals[next].apply(&input.reals[next], scratch);
+            add_known(0..1, &|_| Some(outputs), &weights[next..], y);
+            next += 1;
+        }
+    }
+}
+
+/// Adds the outputs of some variables, each multiplied by its weight, in their order; sums stay in registers.
+#[inline(always)]
+fn add_known<'k, S: Simd, const R: usize>(
+    variables: Range<usize>,
+    known: &impl Fn(usize) -> Option<&'k [[S; R]]>,
+    weights: &[[S; R]],
+    y: &mut [[S; R]],
+) {
+    /// Features that are added up together: with R = 4, sixteen sums stay in registers.
+    const FEATURES: usize = 4;
+    let all = y.len();
+    let (blocks, rest) = y.as_chunks_mut::<FEATURES>();
+    for (block, y) in blocks.iter_mut().enumerate() {
+        let mut sums = *y;
+        for variable in variables.clone() {
+            let Some(outputs) = known(variable) else { continue };
+            let (Some(outputs), weight) = (outputs.as_chunks::<FEATURES>().0.get(block), weights[variable])
+            else {
                 continue;
             };
-            let outputs = group_mut(&mut shared.outputs, y.len(), row);
-            if shared.state == Sharing::Keep {
-                real.unit(x, scratch);
-                outputs.copy_from_slice(&scratch.unit[..y.len()]);
+            for f in 0..FEATURES {
+                for r in 0..R {
+                    sums[f][r] = outputs[f][r].mul_add(weight[r], sums[f][r]);
+                }
             }
-            real.norm.add_weighted(outputs, weight, y);
+        }
+        *y = sums;
+    }
+    let first = all - rest.len();
+    for (feature, y) in rest.iter_mut().enumerate() {
+        for variable in variables.clone() {
+            let Some(outputs) = known(variable) else { continue };
+            for r in 0..R {
+                y[r] = outputs[first + feature][r].mul_add(weights[variable][r], y[r]);
+            }
         }
     }
 }
 
 impl RealPlan {
-    /// Computes the variable's network of one scalar per row up to its last norm.
+    /// Computes the variable's network of one scalar per row, `[H]`, in the scratch.
     #[inline(always)]
-    fn unit<S: Simd, const R: usize>(&self, x: &[S; R], scratch: &mut SelectionScratch<'_, S, R>) {
+    pub(crate) fn apply<'s, S: Simd, const R: usize>(
+        &self,
+        x: &[S; R],
+        scratch: &'s mut SelectionScratch<'_, S, R>,
+    ) -> &'s [[S; R]] {
         let hidden = &mut scratch.hidden[..self.hidden.len()];
         for (hidden, &[slope, bias]) in hidden.iter_mut().zip(&self.hidden) {
             let (slope, bias) = (S::splat(slope), S::splat(bias));
@@ -119,6 +146,8 @@ impl RealPlan {
         }
         let unit = &mut scratch.unit[..self.gate.outputs];
         self.gate.apply(hidden, skip, unit);
+        self.norm.apply(unit);
+        unit
     }
 }
 

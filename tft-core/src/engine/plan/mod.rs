@@ -11,6 +11,8 @@ pub(super) use gated::{GateNormPlan, GatedPlan};
 pub(super) use recurrent::LstmPlan;
 pub(super) use selection::{RealPlan, SelectionPlan, WeighingPlan};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use self::affine::Affine;
 use self::gated::packed;
 use super::kernels::linear::PackedLinear;
@@ -18,9 +20,14 @@ use crate::model::architecture::Architecture;
 use crate::model::state_dict::output_layer;
 use crate::model::weights::Weights;
 
+/// How many plans were made.
+static PLANS: AtomicU64 = AtomicU64::new(0);
+
 /// A compiled network.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// Another one for every plan of the process.
+    pub(super) id: u64,
     pub(super) hidden: usize,
     pub(super) statics: SelectionPlan,
     pub(super) encoder: SelectionPlan,
@@ -65,6 +72,7 @@ impl Plan {
         let lstm = |side: &str| LstmPlan::layers(weights, side, architecture.lstm_layers);
         let post_lstm = ["post_lstm_gate_encoder.fc", "post_lstm_add_norm_encoder.norm"];
         Self {
+            id: PLANS.fetch_add(1, Ordering::Relaxed),
             hidden: architecture.hidden_size,
             statics,
             encoder,

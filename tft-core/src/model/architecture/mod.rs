@@ -146,6 +146,12 @@ impl Architecture {
         of_column
     }
 
+    /// Returns the classes of each column of `x_categoricals`; none for one that no network uses.
+    pub(crate) fn classes_by_column(&self) -> Vec<Option<usize>> {
+        let classes = self.column_classes();
+        self.x_categoricals.iter().map(|column| classes.get(column.as_str()).copied()).collect()
+    }
+
     /// Returns the reals that some network uses, in the order of `x_reals`.
     pub(crate) fn used_reals(&self) -> Vec<&String> {
         let lists = [&self.static_reals, &self.time_varying_reals_encoder, &self.time_varying_reals_decoder];
