@@ -6,9 +6,9 @@
 use ndarray::{Array3, Axis};
 
 use super::ForecasterConfig;
-use super::executor::Executor;
+use super::executor::{Executor, Keeping};
 use crate::error::{Error, ErrorKind};
-use crate::model::{Encoding, Model, Rows};
+use crate::model::{Encoding, Model, NetworkOutput, Rows};
 
 /// The predictions of the last steps of every group.
 #[derive(Debug, Clone)]
@@ -56,12 +56,14 @@ pub fn backcast(model: &Model, rows: &Rows, config: &ForecasterConfig) -> Result
     let Encoding::PytorchForecasting(encoding) = &model.document().encoding else {
         return Err(BackcastError::Univariate { id: model.id().to_owned() }.into());
     };
-    let executor = Executor::new(model, config.threads)?;
+    let executor = Executor::new(model, config.threads, Keeping::default())?;
+    let mut output = NetworkOutput::default();
     let windows = encoding.last_windows(rows)?;
     let mut backcast = Backcast::empty(model, encoding.group_ids.clone(), &encoding.targets);
     for start in (0..windows.len()).step_by(config.block_windows) {
         let block = windows.encode(start..windows.len().min(start + config.block_windows))?;
-        let predictions = block.predictions(&executor.predict(&block.batch)?)?;
+        executor.predict(&block.batch, &mut output)?;
+        let predictions = block.predictions(&output)?;
         backcast.append(block.groups, block.first_prediction_idx, &predictions);
     }
     Ok(backcast)

@@ -32,16 +32,20 @@ pub struct Forecaster {
 /// How a [`Forecaster`] works.
 ///
 /// # Defaults
-/// Blocks of 32 windows, one thread.
+/// Blocks of 32 windows, one thread, 64 MiB kept of series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForecasterConfig {
     /// Most windows that run through the network together; bounds the memory of one run. 1 to
     /// [`ForecasterConfig::BLOCK_WINDOWS_MAX`].
     pub block_windows: usize,
-    /// Threads that share the windows of a block; 1 to [`ForecasterConfig::THREADS_MAX`]. Results do not
-    /// depend on it. Without the feature `engine` there is always one.
+    /// Threads that share the servers, block by block; 1 to [`ForecasterConfig::THREADS_MAX`]. Results do not
+    /// depend on it.
     pub threads: usize,
+    /// Most bytes that are kept of servers from one forecast to the next; any number, 0 for nothing. Results do
+    /// not depend on it. With an imported model the next step of a server of which enough is kept is computed
+    /// several times faster; the built-in model scales every input by its window, so nothing of it can be kept.
+    pub cache_bytes: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,7 @@ impl Forecaster {
         let encoding = &document.encoding;
         let (step_length, horizon_steps) = (document.step_ms, encoding.horizon_steps());
         let (history_steps, history_steps_min) = (encoding.history_steps(), encoding.history_steps_min());
-        let runner = ModelRunner::new(model, config.threads)?;
+        let runner = ModelRunner::new(model, &config)?;
         let quantiles = runner.quantiles().clone();
         Ok(Self {
             runner: Some(runner),
@@ -142,7 +146,7 @@ impl Forecaster {
             servers: window.servers().map(|view| Forecast::empty(&view)).collect(),
         };
         if let Some(runner) = &self.runner {
-            runner.run(window, self.config.block_windows, &mut fleet)?;
+            runner.run(window, &self.config, &mut fleet)?;
         }
         let mut history = vec![f32::NAN; self.fallback_history_steps()];
         for (forecast, view) in fleet.servers.iter_mut().zip(window.servers()) {
@@ -174,6 +178,12 @@ impl Forecaster {
     /// Returns the model's name, if there is a model.
     pub fn model_id(&self) -> Option<&str> {
         self.runner.as_ref().map(|runner| runner.model().id())
+    }
+
+    /// Returns how many bytes are kept of servers from one forecast to the next; at most
+    /// [`ForecasterConfig::cache_bytes`].
+    pub fn kept_bytes(&self) -> usize {
+        self.runner.as_ref().map_or(0, ModelRunner::kept_bytes)
     }
 
     /// Returns the length of a step, which the window must share.
@@ -266,7 +276,7 @@ impl ForecasterConfig {
 
 impl Default for ForecasterConfig {
     fn default() -> Self {
-        Self { block_windows: 32, threads: 1 }
+        Self { block_windows: 32, threads: 1, cache_bytes: 64 << 20 }
     }
 }
 

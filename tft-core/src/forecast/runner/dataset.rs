@@ -1,15 +1,19 @@
 //! Runs all targets of each server together, encoded as the data set of an imported model.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use ndarray::{Array2, Array3, Axis, s};
 
+use super::Found;
 use super::assembly::{Assembly, Span};
+use super::blocks::run_blocks;
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
-use crate::forecast::executor::Executor;
-use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
-use crate::model::{DatasetEncoding, Model};
+use crate::forecast::executor::{Executor, Keeping, WindowPlace};
+use crate::forecast::{FleetForecast, ForecasterConfig, Method, MetricForecast, NetworkTrace};
+use crate::model::{DatasetEncoding, Model, NetworkOutput};
 use crate::quantile::QuantileLevels;
-use crate::schema::Schema;
+use crate::schema::{Schema, ServerName};
 use crate::time::{Step, StepLength};
 use crate::window::{RollingWindow, ServerView};
 
@@ -32,7 +36,7 @@ struct NoSharedQuantile {
 }
 
 impl DatasetRunner {
-    pub(super) fn new(model: Model, encoding: DatasetEncoding, threads: usize) -> Result<Self, Error> {
+    pub(super) fn new(model: Model, encoding: DatasetEncoding, cache_bytes: usize) -> Result<Self, Error> {
         let levels = &model.document().architecture.quantiles;
         let shared = shared_levels(levels);
         if shared.is_empty() {
@@ -43,27 +47,36 @@ impl DatasetRunner {
         let positions =
             levels.iter().map(|of| shared.iter().map(|&level| place(of, level)).collect()).collect();
         let quantiles = QuantileLevels::new(&shared)?;
-        Ok(Self { executor: Executor::new(&model, threads)?, quantiles, positions, model, encoding })
+        let reals = encoding.reals.iter().map(|column| !encoding.depends_on_window(column)).collect();
+        let executor = Executor::new(&model, 1, Keeping { bytes_max: cache_bytes, reals })?;
+        Ok(Self { model, quantiles, positions, executor, encoding })
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.executor.kept_bytes()
     }
 
     pub(super) fn check_schema(&self, schema: &Schema) -> Result<(), Error> {
         Assembly::new(&self.encoding, schema).map(|_| ())
     }
 
+    /// Forecasts every server that the model takes.
     pub(super) fn run(
         &self,
         window: &RollingWindow,
-        block_windows: usize,
-        fleet: &mut FleetForecast,
-    ) -> Result<(), Error> {
+        config: &ForecasterConfig,
+        fleet: &FleetForecast,
+    ) -> Result<Vec<Vec<Found>>, Error> {
         let assembly = Assembly::new(&self.encoding, window.schema())?;
         let span = self.span(fleet.origin, fleet.step_length);
         let statistics = assembly.fleet_history(window, span);
         let servers: Vec<_> = window.servers().enumerate().collect();
-        for block in servers.chunks(block_windows) {
-            self.run_block(window, &assembly, (block, &statistics, span), fleet)?;
-        }
-        Ok(())
+        let blocks: Vec<_> = servers.chunks(config.block_windows).collect();
+        let found = run_blocks(config.threads, blocks.len(), |output: &mut NetworkOutput, block| {
+            self.run_block(window, &assembly, (blocks[block], &statistics, span), output)
+        });
+        self.executor.forget_unused();
+        found
     }
 
     /// Runs one server, if the model takes it: one window of all targets.
@@ -98,24 +111,33 @@ impl DatasetRunner {
         window: &'w RollingWindow,
         assembly: &Assembly<'_>,
         (servers, statistics, span): (&[(usize, ServerView<'w>)], &FleetHistory, Span),
-        fleet: &mut FleetForecast,
-    ) -> Result<(), Error> {
+        output: &mut NetworkOutput,
+    ) -> Result<Vec<Found>, Error> {
         let assembled = assembly.rows(window, servers, statistics, span)?;
         let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
-        let output = self.executor.predict(&encoded.batch)?;
-        let predictions = encoded.predictions(&output)?;
+        let places: Vec<_> = taken
+            .iter()
+            .zip(&encoded.batch.encoder_lengths)
+            .map(|(&place, &length)| {
+                let (_, view) = assembled.servers[place];
+                let first_step = span.origin.plus(1 - length as i64).0;
+                WindowPlace { series: number_of(view.name()), first_step }
+            })
+            .collect();
+        self.executor.follow(&encoded.batch, &places, output)?;
+        let predictions = encoded.predictions(output)?;
+        let mut found = Vec::new();
         for (target, (values, &metric)) in predictions.iter().zip(&assembly.target_metrics).enumerate() {
             for (position, &place) in taken.iter().enumerate() {
                 let (server, view) = assembled.servers[place];
                 let mut newest = [f32::NAN];
-                view.copy_filled_history(metric, fleet.origin, &mut newest);
+                view.copy_filled_history(metric, span.origin, &mut newest);
                 let values = self.shared_quantiles(values, target, position);
                 let range = &window.schema().metrics()[metric];
-                let forecast = MetricForecast::new(metric, Method::Tft, newest[0], values, range);
-                fleet.servers[server].metrics.push(forecast);
+                found.push((server, MetricForecast::new(metric, Method::Tft, newest[0], values, range)));
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// One window's prediction, `[horizon, shared quantiles]`.
@@ -123,6 +145,13 @@ impl DatasetRunner {
         let of_window = values.slice(s![window, .., ..]);
         of_window.select(Axis(1), &self.positions[target])
     }
+}
+
+/// A number that stands for a server, the same in every run.
+fn number_of(server: &ServerName) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    server.as_str().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The levels that all targets have, ascending.

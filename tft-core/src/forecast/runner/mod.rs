@@ -6,11 +6,17 @@
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod assembly;
 #[cfg(any(feature = "burn", feature = "engine"))]
+mod blocks;
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod dataset;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod fleet;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod univariate;
+
+/// A forecast, and the position of its server in the window.
+#[cfg(any(feature = "burn", feature = "engine"))]
+type Found = (usize, super::MetricForecast);
 
 #[cfg(any(feature = "burn", feature = "engine"))]
 pub(super) use with_network::ModelRunner;
@@ -22,7 +28,7 @@ mod with_network {
     use super::dataset::DatasetRunner;
     use super::univariate::UnivariateRunner;
     use crate::error::Error;
-    use crate::forecast::{FleetForecast, NetworkTrace};
+    use crate::forecast::{FleetForecast, ForecasterConfig, NetworkTrace};
     use crate::model::{Encoding, Model};
     use crate::quantile::QuantileLevels;
     use crate::schema::Schema;
@@ -37,25 +43,24 @@ mod with_network {
     }
 
     impl ModelRunner {
-        /// Prepares the network for a number of threads.
+        /// Prepares the network.
         ///
         /// # Errors
         /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if its targets share no quantile.
-        pub(in crate::forecast) fn new(model: Model, threads: usize) -> Result<Self, Error> {
+        pub(in crate::forecast) fn new(model: Model, config: &ForecasterConfig) -> Result<Self, Error> {
             match &model.document().encoding {
                 Encoding::Univariate(encoding) => {
                     let encoding = encoding.clone();
-                    Ok(Self::Univariate(Box::new(UnivariateRunner::new(model, encoding, threads)?)))
+                    Ok(Self::Univariate(Box::new(UnivariateRunner::new(model, encoding)?)))
                 }
                 Encoding::PytorchForecasting(encoding) => {
                     let encoding = (**encoding).clone();
-                    Ok(Self::Dataset(Box::new(DatasetRunner::new(model, encoding, threads)?)))
+                    Ok(Self::Dataset(Box::new(DatasetRunner::new(model, encoding, config.cache_bytes)?)))
                 }
             }
         }
 
-        /// Adds the forecasts that the model can make to those of a fleet, `block_windows` windows at a
-        /// time.
+        /// Adds the forecasts that the model can make to those of a fleet.
         ///
         /// # Errors
         /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming everything that the model
@@ -63,12 +68,24 @@ mod with_network {
         pub(in crate::forecast) fn run(
             &self,
             window: &RollingWindow,
-            block_windows: usize,
+            config: &ForecasterConfig,
             fleet: &mut FleetForecast,
         ) -> Result<(), Error> {
+            let found = match self {
+                Self::Univariate(runner) => runner.run(window, config, fleet),
+                Self::Dataset(runner) => runner.run(window, config, fleet),
+            };
+            for (server, forecast) in found?.into_iter().flatten() {
+                fleet.servers[server].metrics.push(forecast);
+            }
+            Ok(())
+        }
+
+        /// Returns the bytes that are kept of series from one forecast to the next.
+        pub(in crate::forecast) fn kept_bytes(&self) -> usize {
             match self {
-                Self::Univariate(runner) => runner.run(window, block_windows, fleet),
-                Self::Dataset(runner) => runner.run(window, block_windows, fleet),
+                Self::Univariate(_) => 0,
+                Self::Dataset(runner) => runner.kept_bytes(),
             }
         }
 
@@ -115,7 +132,7 @@ mod with_network {
 #[cfg(not(any(feature = "burn", feature = "engine")))]
 mod without_network {
     use crate::error::Error;
-    use crate::forecast::FleetForecast;
+    use crate::forecast::{FleetForecast, ForecasterConfig};
     use crate::model::Model;
     use crate::schema::Schema;
     use crate::window::RollingWindow;
@@ -128,9 +145,13 @@ mod without_network {
         pub(in crate::forecast) fn run(
             &self,
             _: &RollingWindow,
-            _: usize,
+            _: &ForecasterConfig,
             _: &mut FleetForecast,
         ) -> Result<(), Error> {
+            match *self {}
+        }
+
+        pub(in crate::forecast) fn kept_bytes(&self) -> usize {
             match *self {}
         }
 

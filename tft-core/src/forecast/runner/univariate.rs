@@ -2,10 +2,12 @@
 
 use ndarray::Axis;
 
+use super::Found;
+use super::blocks::run_blocks;
 use crate::error::Error;
-use crate::forecast::executor::Executor;
-use crate::forecast::{FleetForecast, Method, MetricForecast, NetworkTrace};
-use crate::model::{History, Model, UnivariateEncoding};
+use crate::forecast::executor::{Executor, Keeping};
+use crate::forecast::{FleetForecast, ForecasterConfig, Method, MetricForecast, NetworkTrace};
+use crate::model::{History, Model, NetworkOutput, UnivariateEncoding};
 use crate::quantile::QuantileLevels;
 use crate::schema::Schema;
 use crate::time::{Step, Timestamp};
@@ -20,6 +22,14 @@ pub(in crate::forecast) struct UnivariateRunner {
     encoding: UnivariateEncoding,
 }
 
+/// What a thread works with.
+#[derive(Default)]
+struct Block {
+    pending: Pending,
+    history: Vec<f32>,
+    output: NetworkOutput,
+}
+
 /// Series that wait for the network: which they are, and their histories end to end.
 #[derive(Debug, Default)]
 struct Pending {
@@ -28,33 +38,43 @@ struct Pending {
 }
 
 impl UnivariateRunner {
-    pub(super) fn new(model: Model, encoding: UnivariateEncoding, threads: usize) -> Result<Self, Error> {
+    pub(super) fn new(model: Model, encoding: UnivariateEncoding) -> Result<Self, Error> {
         let quantiles = QuantileLevels::new(&model.document().architecture.quantiles[0])?;
-        Ok(Self { executor: Executor::new(&model, threads)?, quantiles, model, encoding })
+        // Every input is scaled by its window, so that nothing can be kept from one step to the next.
+        let executor = Executor::new(&model, 1, Keeping::default())?;
+        Ok(Self { model, quantiles, executor, encoding })
     }
 
+    /// Forecasts every series that the model takes.
     pub(super) fn run(
         &self,
         window: &RollingWindow,
-        block_windows: usize,
-        fleet: &mut FleetForecast,
-    ) -> Result<(), Error> {
-        let mut pending = Pending::default();
-        let mut history = vec![f32::NAN; self.encoding.history_steps()];
-        for (server, view) in window.servers().enumerate() {
-            for metric in 0..window.schema().metrics().len() {
-                view.copy_filled_history(metric, fleet.origin, &mut history);
-                if !self.takes(&history) {
-                    continue;
-                }
-                pending.series.push((server, metric));
-                pending.histories.extend_from_slice(&history);
-                if pending.series.len() == block_windows {
-                    self.run_pending(window.schema(), &mut pending, fleet)?;
-                }
+        config: &ForecasterConfig,
+        fleet: &FleetForecast,
+    ) -> Result<Vec<Vec<Found>>, Error> {
+        let servers: Vec<_> = window.servers().enumerate().collect();
+        let metrics = window.schema().metrics().len().max(1);
+        let blocks: Vec<_> = servers.chunks((config.block_windows / metrics).max(1)).collect();
+        run_blocks(config.threads, blocks.len(), |own: &mut Block, block| {
+            own.pending.series.clear();
+            own.pending.histories.clear();
+            for &(server, view) in blocks[block] {
+                self.collect(server, &view, metrics, fleet.origin, own);
+            }
+            self.run_pending(window.schema(), config.block_windows, own, fleet)
+        })
+    }
+
+    /// Adds the series of a server that the model takes.
+    fn collect(&self, server: usize, view: &ServerView<'_>, metrics: usize, origin: Step, block: &mut Block) {
+        block.history.resize(self.encoding.history_steps(), f32::NAN);
+        for metric in 0..metrics {
+            view.copy_filled_history(metric, origin, &mut block.history);
+            if self.takes(&block.history) {
+                block.pending.series.push((server, metric));
+                block.pending.histories.extend_from_slice(&block.history);
             }
         }
-        self.run_pending(window.schema(), &mut pending, fleet)
     }
 
     /// Returns whether a history is long enough and has no gap in the encoder.
@@ -72,15 +92,9 @@ impl UnivariateRunner {
         view: &ServerView<'_>,
         origin: Step,
     ) -> Result<NetworkTrace, Error> {
-        let mut pending = Pending::default();
-        let mut history = vec![f32::NAN; self.encoding.history_steps()];
-        for metric in 0..window.schema().metrics().len() {
-            view.copy_filled_history(metric, origin, &mut history);
-            if self.takes(&history) {
-                pending.series.push((0, metric));
-                pending.histories.extend_from_slice(&history);
-            }
-        }
+        let mut block = Block::default();
+        self.collect(0, view, window.schema().metrics().len(), origin, &mut block);
+        let pending = block.pending;
         let (step_length, schema) = (window.config().step, window.schema());
         let histories = self.histories(&pending, schema, step_length.start_of(origin));
         let batch = self.encoding.encode(&histories, step_length)?.batch;
@@ -96,30 +110,29 @@ impl UnivariateRunner {
         series.map(|(&(_, metric), values)| History { values, origin, kind: kind(metric) }).collect()
     }
 
-    /// Runs the waiting series and hands their forecasts out.
+    /// Runs the series that were collected.
     fn run_pending(
         &self,
         schema: &Schema,
-        pending: &mut Pending,
-        fleet: &mut FleetForecast,
-    ) -> Result<(), Error> {
-        if pending.series.is_empty() {
-            return Ok(());
-        }
+        block_windows: usize,
+        block: &mut Block,
+        fleet: &FleetForecast,
+    ) -> Result<Vec<Found>, Error> {
+        let Block { pending, output, .. } = block;
+        let mut found = Vec::with_capacity(pending.series.len());
         let origin = fleet.step_length.start_of(fleet.origin);
         let histories = self.histories(pending, schema, origin);
-        let encoded = self.encoding.encode(&histories, fleet.step_length)?;
-        let output = self.executor.predict(&encoded.batch)?;
-        let quantiles = encoded.predictions(&output, self.model.document().calibration.as_ref())?;
-        for (window, (&(server, metric), history)) in pending.series.iter().zip(&histories).enumerate() {
-            let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
-            let current = history.values[history.values.len() - 1];
-            let range = &schema.metrics()[metric];
-            let forecast = MetricForecast::new(metric, Method::Tft, current, values, range);
-            fleet.servers[server].metrics.push(forecast);
+        for (series, histories) in pending.series.chunks(block_windows).zip(histories.chunks(block_windows)) {
+            let encoded = self.encoding.encode(histories, fleet.step_length)?;
+            self.executor.predict(&encoded.batch, output)?;
+            let quantiles = encoded.predictions(output, self.model.document().calibration.as_ref())?;
+            for (window, (&(server, metric), history)) in series.iter().zip(histories).enumerate() {
+                let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
+                let current = history.values[history.values.len() - 1];
+                let range = &schema.metrics()[metric];
+                found.push((server, MetricForecast::new(metric, Method::Tft, current, values, range)));
+            }
         }
-        pending.series.clear();
-        pending.histories.clear();
-        Ok(())
+        Ok(found)
     }
 }
