@@ -21,7 +21,7 @@ What is measured, in milliseconds per window:
 * `this project`: the Rust program's own `forward_seconds`.
 
 Scaling outputs back to units is left out everywhere. The folded networks and the graphs answer the quantiles
-alone; eager and ours hand out attention and variable weights too. The block size of each Python runtime is the
+alone; eager and ours hand out attention and variable weights too, and ours is also measured without. The block size of each Python runtime is the
 fastest of a few. Python runs with an allocator that keeps large blocks instead of returning them to the system
 (the folded network on six wide windows at once: 15 ms per window instead of 35); the Rust program runs with the
 system's defaults.
@@ -157,7 +157,8 @@ class RustTurn:
     """The Rust program on a batch."""
 
     def __init__(self, program, batch):
-        self.name, self.program = f"{OURS} ({program.path})", program
+        said = ", predictions only" if program.options else ""
+        self.name, self.program = f"{OURS} ({program.path}{said})", program
         self.asked(program.prepare, batch)
         self.note = "tiled" if program.tiled else f"x{program.repeat}"
 
@@ -188,10 +189,10 @@ def check(turn, expected):
     return worst
 
 
-def measure(runtimes, program, batch, rounds):
+def measure(runtimes, programs, batch, rounds):
     """One row per runtime, after all have been checked."""
     turns = [PythonTurn(runtime, batch) for runtime in runtimes]
-    turns += [RustTurn(program, batch)] if program else []
+    turns += [RustTurn(program, batch) for program in programs]
     expected = turns[0].outputs()
     errors = [check(turn, expected) for turn in turns]
     times = [[] for _ in turns]
@@ -242,12 +243,17 @@ def compare(arguments, facts):
     folder, inputs, hparams = prepare_model(arguments)
     print(f"model {folder}, hidden size {hparams['hidden_size']}, {arguments.rounds} rounds")
     runtimes = python_runtimes(folder, arguments.work / "onnx", arguments.threads, not arguments.no_compile)
-    program = None
+    programs = []
     if arguments.network:
-        program = RustProgram(arguments.network, folder, arguments.work, arguments.threads, arguments.path)
+        # Eager hands out attention and weights as ours does; the folded ones and the graphs do not.
+        for name, options in [("explained", []), ("predictions", ["--predictions-only"])]:
+            work = arguments.work / name
+            programs.append(
+                RustProgram(arguments.network, folder, work, arguments.threads, arguments.path, options)
+            )
     results = {"machine": facts, "model": str(folder), "batches": {}}
     for windows in arguments.batches:
-        rows = measure(runtimes, program, make_batch(inputs, hparams, windows), arguments.rounds)
+        rows = measure(runtimes, programs, make_batch(inputs, hparams, windows), arguments.rounds)
         show(windows, rows)
         results["batches"][windows] = rows
     print(f"load at end {os.getloadavg()[0]:.2f}")

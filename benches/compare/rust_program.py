@@ -32,8 +32,9 @@ class ProgramFailed(Exception):
 class RustProgram:
     """The program on one model, with files in a work folder."""
 
-    def __init__(self, binary, model, work, threads, path):
+    def __init__(self, binary, model, work, threads, path, options=()):
         self.binary, self.model, self.work, self.threads = Path(binary), Path(model), Path(work), threads
+        self.options = list(options)
         self.work.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.can_repeat = None
@@ -77,6 +78,7 @@ class RustProgram:
         arguments = [self.binary, "--model", self.model, "--inputs", self.work / "inputs.safetensors"]
         arguments += ["--out", self.work / "outputs.safetensors", "--threads", self.threads, "--path", self.path]
         arguments += ["--repeat", repeat] if repeat > 1 else []
+        arguments += self.options
         done = subprocess.run([str(part) for part in arguments], capture_output=True, text=True, env=environment())
         if done.returncode != 0:
             raise ProgramFailed(done.stderr.strip())

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tft_core::engine::Detail;
+
 use crate::Failure;
 
 /// What to do.
@@ -19,6 +21,10 @@ pub(crate) struct Arguments {
     pub(crate) out: PathBuf,
     pub(crate) threads: usize,
     pub(crate) path: ExecutionPath,
+    /// How often to run all windows, for those who time it.
+    pub(crate) repeat: usize,
+    /// Whether attention and variable weights are wanted.
+    pub(crate) detail: Detail,
 }
 
 /// What runs the network.
@@ -30,16 +36,19 @@ pub(crate) enum ExecutionPath {
     Burn,
 }
 
-const USAGE: &str =
-    "usage: network --model DIR --inputs FILE --out FILE [--threads N] [--path engine|burn], or --once";
+const USAGE: &str = "usage: network --model DIR --inputs FILE --out FILE [--threads N] [--path engine|burn] \
+    [--repeat N] [--predictions-only], or --once";
 
 /// Most threads; each holds a copy of the weights.
 const THREADS_MAX: usize = 256;
+/// Most repetitions.
+const REPEAT_MAX: usize = 1_000_000;
 
 /// Reads the arguments after the program's name.
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, Failure> {
     let (mut model, mut inputs, mut out) = (None, None, None);
-    let (mut threads, mut path) = (1, ExecutionPath::Engine);
+    let (mut threads, mut repeat) = (1, 1);
+    let (mut path, mut detail) = (ExecutionPath::Engine, Detail::Explained);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{name} has no value; {USAGE}"));
         match name.as_str() {
@@ -47,7 +56,9 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             "--model" => model = Some(value()?.into()),
             "--inputs" => inputs = Some(value()?.into()),
             "--out" => out = Some(value()?.into()),
-            "--threads" => threads = parse_threads(&value()?)?,
+            "--threads" => threads = parse_count("--threads", &value()?, THREADS_MAX)?,
+            "--repeat" => repeat = parse_count("--repeat", &value()?, REPEAT_MAX)?,
+            "--predictions-only" => detail = Detail::Predictions,
             "--path" => path = parse_path(&value()?)?,
             _ => return Err(format!("unknown argument `{name}`; {USAGE}").into()),
         }
@@ -59,12 +70,14 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
         out: required("--out", out)?,
         threads,
         path,
+        repeat,
+        detail,
     }))
 }
 
-fn parse_threads(text: &str) -> Result<usize, String> {
-    let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(threads));
-    threads.ok_or_else(|| format!("--threads `{text}` is not a number from 1 to {THREADS_MAX}"))
+fn parse_count(name: &str, text: &str, max: usize) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=max).contains(count));
+    count.ok_or_else(|| format!("{name} `{text}` is not a number from 1 to {max}"))
 }
 
 fn parse_path(text: &str) -> Result<ExecutionPath, String> {

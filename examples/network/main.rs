@@ -9,6 +9,8 @@
 //! cargo run --release -p tft-examples --example network -- \
 //!     --model DIR --inputs inputs.safetensors --out outputs.safetensors [--threads N] [--path engine|burn]
 //! ```
+//! `--repeat N` runs all windows N times, for those who time it; `--predictions-only` leaves attention and variable
+//! weights out.
 //! With `--once` it runs on a small recorded set and checks the result.
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
@@ -61,13 +63,15 @@ fn run(arguments: &Arguments, block_windows: usize) -> Result<(), Failure> {
     let inputs = Inputs::read(&arguments.inputs, architecture)?;
     let partial = arguments.out.with_extension("partial");
     let job = Job {
-        output: OutputFile::create(&partial, architecture, &inputs.batch)?,
+        output: OutputFile::create(&partial, architecture, &inputs.batch, arguments.detail)?,
         next_block: AtomicUsize::new(0),
         model: &model,
         inputs: &inputs,
         encoding,
         block_windows,
         path: arguments.path,
+        repeat: arguments.repeat,
+        detail: arguments.detail,
     };
     let seconds = job.run(arguments.threads).inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     std::fs::rename(&partial, &arguments.out).map_err(|error| named(&arguments.out, &error))?;
@@ -84,6 +88,14 @@ struct Job<'a> {
     next_block: AtomicUsize,
     block_windows: usize,
     path: ExecutionPath,
+    repeat: usize,
+    detail: Detail,
+}
+
+/// Some of the windows, and whether this is their last run.
+struct Block {
+    windows: Range<usize>,
+    is_last_run: bool,
 }
 
 /// What runs the network in one thread.
@@ -100,11 +112,18 @@ impl Executor {
         })
     }
 
-    fn forward(&self, batch: &TensorBatch) -> Result<NetworkOutput, Failure> {
+    /// Runs a batch and writes over the output of the one before.
+    fn forward(
+        &self,
+        batch: &TensorBatch,
+        detail: Detail,
+        output: &mut NetworkOutput,
+    ) -> Result<(), Failure> {
         match self {
-            Self::Engine(engine) => Ok(engine.forward(batch, Detail::Explained)?),
-            Self::Burn(network) => Ok(network.forward(batch)?),
+            Self::Engine(engine) => engine.forward_into(batch, detail, None, output)?,
+            Self::Burn(network) => *output = network.forward(batch)?,
         }
+        Ok(())
     }
 }
 
@@ -121,22 +140,28 @@ impl Job<'_> {
     /// Runs blocks until none is left; returns the seconds spent in the forward pass.
     fn run_blocks(&self) -> Result<f64, Failure> {
         let executor = Executor::new(self.model, self.path)?;
+        let mut output = NetworkOutput::default();
         let mut seconds = 0.0;
-        while let Some(windows) = self.next_windows() {
+        while let Some(Block { windows, is_last_run }) = self.next_block() {
             let batch = self.inputs.block(windows.clone());
             let started = Instant::now();
-            let output = executor.forward(&batch)?;
+            executor.forward(&batch, self.detail, &mut output)?;
             seconds += started.elapsed().as_secs_f64();
-            let predictions = output.predictions(self.encoding, &self.inputs.scales(windows.clone()))?;
-            self.output.write(windows.start, &output, &predictions)?;
+            if is_last_run {
+                let predictions = output.predictions(self.encoding, &self.inputs.scales(windows.clone()))?;
+                self.output.write(windows.start, &output, &predictions)?;
+            }
         }
         Ok(seconds)
     }
 
-    fn next_windows(&self) -> Option<Range<usize>> {
+    fn next_block(&self) -> Option<Block> {
         let all = self.inputs.batch.windows();
-        let first = self.next_block.fetch_add(1, Ordering::Relaxed) * self.block_windows;
-        (first < all).then(|| first..all.min(first + self.block_windows))
+        let blocks = all.div_ceil(self.block_windows);
+        let next = self.next_block.fetch_add(1, Ordering::Relaxed);
+        let (run, first) = (next / blocks.max(1), next % blocks.max(1) * self.block_windows);
+        let windows = first..all.min(first + self.block_windows);
+        (run < self.repeat).then_some(Block { windows, is_last_run: run + 1 == self.repeat })
     }
 }
 

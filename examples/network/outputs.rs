@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array3, ArrayBase, Data, Dimension};
 use serde_json::{Map, json};
+use tft_core::engine::Detail;
 use tft_core::model::{Architecture, NetworkOutput, TensorBatch};
 
 use crate::{Failure, named};
@@ -22,6 +23,7 @@ pub(crate) struct OutputFile {
     /// Whether the targets' quantiles are one tensor `[targets, windows, D, quantiles]`.
     is_stacked: bool,
     windows: usize,
+    detail: Detail,
 }
 
 /// A tensor's place in the file.
@@ -38,18 +40,20 @@ impl OutputFile {
         path: &Path,
         architecture: &Architecture,
         batch: &TensorBatch,
+        detail: Detail,
     ) -> Result<Self, Failure> {
         let quantiles: Vec<usize> = architecture.quantiles.iter().map(Vec::len).collect();
         let is_stacked = quantiles.iter().all(|&count| count == quantiles[0]);
         let mut tensors: Vec<_> = shapes(architecture, batch, is_stacked.then_some(&quantiles))
             .into_iter()
+            .filter(|(name, _)| detail == Detail::Explained || is_prediction(name))
             .map(|(name, shape)| Tensor { name, shape, offset: 0 })
             .collect();
         let header = header(&mut tensors);
         let mut file = File::create(path).map_err(|error| named(path, &error))?;
         file.write_all(&header).map_err(|error| named(path, &error))?;
         let (path, windows) = (path.to_owned(), batch.windows());
-        Ok(Self { path, file: Mutex::new(file), tensors, is_stacked, windows })
+        Ok(Self { path, file: Mutex::new(file), tensors, is_stacked, windows, detail })
     }
 
     /// Writes the answers to a block that starts at a window.
@@ -61,6 +65,9 @@ impl OutputFile {
     ) -> Result<(), Failure> {
         self.write_targets("prediction", window, predictions)?;
         self.write_targets("network_output", window, &output.targets)?;
+        if self.detail == Detail::Predictions {
+            return Ok(());
+        }
         self.write_windows("encoder_attention", window, &output.encoder_attention)?;
         self.write_windows("decoder_attention", window, &output.decoder_attention)?;
         self.write_windows("static_variables", window, &output.static_weights)?;
@@ -93,6 +100,10 @@ impl OutputFile {
         let place = SeekFrom::Start(tensor.offset + 4 * numbers_before as u64);
         file.seek(place).and_then(|_| file.write_all(&bytes)).map_err(|error| named(&self.path, &error))
     }
+}
+
+fn is_prediction(tensor: &str) -> bool {
+    ["prediction", "network_output"].iter().any(|name| tensor.starts_with(name))
 }
 
 /// Returns the name and shape of every tensor, as the reference has them.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use tft_core::engine::Detail;
 
 use crate::arguments::{Arguments, ExecutionPath};
 use crate::{Failure, named};
@@ -12,8 +13,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/c");
     let out = std::env::temp_dir().join(format!("tft-network-{}.safetensors", std::process::id()));
     let (model, inputs) = (folder.join("model"), folder.join("inputs.safetensors"));
-    let path = ExecutionPath::Engine;
-    crate::run(&Arguments { model, inputs, out: out.clone(), threads: 2, path }, 2)?;
+    let (path, detail) = (ExecutionPath::Engine, Detail::Explained);
+    crate::run(&Arguments { model, inputs, out: out.clone(), threads: 2, path, repeat: 2, detail }, 2)?;
     let found = read(&out);
     let _ = std::fs::remove_file(&out);
     let (found, recorded) =

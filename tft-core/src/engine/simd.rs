@@ -34,6 +34,17 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn reciprocal(self) -> Self;
     /// `if self > limit { yes } else { no }`, lane by lane.
     fn where_above(self, limit: Self, yes: Self, no: Self) -> Self;
+
+    /// Exchanges vectors and lanes of `LANES` vectors.
+    #[inline(always)]
+    fn transpose(square: &mut [Self]) {
+        let numbers = &mut floats_mut(square)[..Self::LANES * Self::LANES];
+        for row in 0..Self::LANES {
+            for column in 0..row {
+                numbers.swap(row * Self::LANES + column, column * Self::LANES + row);
+            }
+        }
+    }
 }
 
 /// The numbers of vectors, lane by lane.
@@ -311,6 +322,34 @@ mod x86 {
                 Self(_mm512_mask_blend_ps(is_above, no.0, yes.0))
             }
         }
+        #[inline(always)]
+        fn transpose(square: &mut [Self]) {
+            let Some(square) = square.first_chunk_mut::<16>() else { return };
+            // Squares of 2, of 4, of 8, of 16: each step exchanges twice as far.
+            let rows = square.map(|row| row.0);
+            let pick = |from: &[__m512; 16], at: usize, step: usize| (from[at], from[at + step]);
+            unsafe {
+                let twos: [__m512; 16] = std::array::from_fn(|i| match pick(&rows, i & !1, 1) {
+                    (a, b) if i & 1 == 0 => _mm512_unpacklo_ps(a, b),
+                    (a, b) => _mm512_unpackhi_ps(a, b),
+                });
+                let fours: [__m512; 16] = std::array::from_fn(|i| {
+                    let (a, b) = pick(&twos, i & !3 | (i >> 1) & 1, 2);
+                    let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+                    let pairs = if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) };
+                    _mm512_castpd_ps(pairs)
+                });
+                let eights: [__m512; 16] = std::array::from_fn(|i| match pick(&fours, i & !7 | i & 3, 4) {
+                    (a, b) if i & 4 == 0 => _mm512_shuffle_f32x4::<0x88>(a, b),
+                    (a, b) => _mm512_shuffle_f32x4::<0xdd>(a, b),
+                });
+                let whole: [__m512; 16] = std::array::from_fn(|i| match pick(&eights, i & 7, 8) {
+                    (a, b) if i & 8 == 0 => _mm512_shuffle_f32x4::<0x88>(a, b),
+                    (a, b) => _mm512_shuffle_f32x4::<0xdd>(a, b),
+                });
+                *square = whole.map(Self);
+            }
+        }
     }
 
     impl Simd for F32x8 {
@@ -391,6 +430,34 @@ mod x86 {
                 let is_above = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, limit.0);
                 Self(_mm256_blendv_ps(no.0, yes.0, is_above))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Transpose;
+
+    impl Work for Transpose {
+        type Output = (usize, Vec<f32>);
+
+        #[inline(always)]
+        fn run<S: Simd>(self) -> Self::Output {
+            let numbers: Vec<f32> = (0..S::LANES * S::LANES).map(|number| number as f32).collect();
+            let mut square: Vec<S> = numbers.chunks_exact(S::LANES).map(S::load).collect();
+            S::transpose(&mut square);
+            (S::LANES, floats(&square).to_vec())
+        }
+    }
+
+    #[test]
+    fn vectors_and_lanes_change_places() {
+        for isa in Isa::available() {
+            let (lanes, found) = isa.run(Transpose);
+            let expected = (0..lanes * lanes).map(|place| (place % lanes * lanes + place / lanes) as f32);
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{}", isa.name());
         }
     }
 }

@@ -137,6 +137,9 @@ impl<S: Simd> Decoder<S> {
     }
 }
 
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
+
 /// Where the attention weights of a window go.
 struct AttentionReport<'a, 'o> {
     shapes: [RowShape; 2],
@@ -152,10 +155,10 @@ impl Report for AttentionReport<'_, '_> {
     }
 
     #[inline(always)]
-    fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[f32]) {
+    fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[S]) {
         let [encoder, decoder] = self.shapes.map(|shape| shape.steps);
         let queries = (decoder - first).min(S::LANES);
-        let (of_encoder, of_decoder) = weights.split_at(encoder * S::LANES);
+        let (of_encoder, of_decoder) = weights.split_at(encoder);
         let row = (self.window * decoder + first) * self.heads + head;
         for (out, weights, keys) in [
             (&mut *self.outputs.encoder_attention, of_encoder, encoder),
@@ -163,9 +166,21 @@ impl Report for AttentionReport<'_, '_> {
         ] {
             let stride = self.heads * keys;
             let out = &mut out[row * keys..][..(queries - 1) * stride + keys];
-            for (key, lanes) in weights.chunks_exact(S::LANES).enumerate() {
-                for (lane, weight) in lanes[..queries].iter().enumerate() {
-                    out[lane * stride + key] = *weight;
+            let squares = weights.chunks_exact(S::LANES);
+            let rest = squares.remainder();
+            for (square, weights) in squares.enumerate() {
+                let mut of_queries = [S::splat(0.0); MOST_LANES];
+                let of_queries = &mut of_queries[..S::LANES];
+                of_queries.copy_from_slice(weights);
+                S::transpose(of_queries);
+                for (query, of_query) in of_queries[..queries].iter().enumerate() {
+                    of_query.store(&mut out[query * stride + square * S::LANES..]);
+                }
+            }
+            for (key, lanes) in rest.iter().enumerate() {
+                let key = keys - rest.len() + key;
+                for (query, weight) in floats(std::slice::from_ref(lanes))[..queries].iter().enumerate() {
+                    out[query * stride + key] = *weight;
                 }
             }
         }

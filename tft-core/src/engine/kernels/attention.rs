@@ -4,7 +4,7 @@
 
 use super::activation::exp_below_zero;
 use crate::engine::plan::AttentionPlan;
-use crate::engine::simd::{Simd, floats};
+use crate::engine::simd::Simd;
 
 /// The keys and values of one window, row by row.
 pub(crate) struct Keys<'a> {
@@ -24,7 +24,7 @@ pub(crate) trait Report {
     fn is_wanted(&self) -> bool;
 
     /// Takes one head's weights `[key][lane]` of the queries from `first` on.
-    fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[f32]);
+    fn write<S: Simd>(&mut self, first: usize, head: usize, weights: &[S]);
 }
 
 impl AttentionPlan {
@@ -63,7 +63,7 @@ impl AttentionPlan {
                 for score in scores.iter_mut() {
                     *score = score.mul(inverse);
                 }
-                report.write::<S>(first, head, floats(scores));
+                report.write(first, head, scores);
             }
         }
         for (feature, y) in y.iter_mut().enumerate() {
