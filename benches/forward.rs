@@ -1,5 +1,6 @@
-//! Forward passes: the built-in model from histories to quantiles, the network of golden set a from tensors to
-//! outputs, both on the engine with one and two threads and on burn, and forecasts of whole fleets.
+//! Forward passes: the built-in model, the network of golden set a, and one of that structure that is 128 wide, from
+//! tensors to outputs, on the engine with one and two threads and, where that is bearable, on burn; and forecasts of
+//! whole fleets.
 //!
 //! ```sh
 //! cargo bench --workspace --bench forward
@@ -10,8 +11,9 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Axis;
+use safetensors::tensor::{Dtype, TensorView};
 use tft_core::engine::{Detail, Engine, EngineConfig};
-use tft_core::model::{Encoding, History, TensorBatch, default_device};
+use tft_core::model::{Architecture, Encoding, History, NetworkOutput, TensorBatch, default_device};
 use tft_core::schema::{MetricKind, Schema};
 use tft_core::time::{StepLength, Timestamp};
 use tft_core::{Forecaster, ForecasterConfig, Model, Record, RollingWindow, WindowConfig};
@@ -42,9 +44,50 @@ fn built_in_model(criterion: &mut Criterion) {
 fn golden_set_a(criterion: &mut Criterion) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/a/model");
     let model = Model::from_dir(folder).expect("the fixture loads");
-    for windows in [1, 20, 100] {
+    for windows in [1, 20, 100, 1000] {
         compare(criterion, "golden set a", &model, &batch_of(&model, windows));
     }
+}
+
+/// The structure of golden set a with the sizes of a larger network, and random weights.
+fn wide(criterion: &mut Criterion) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/a/model");
+    let document = std::fs::read(folder.join(Model::DOCUMENT_FILE)).expect("the fixture is there");
+    let mut document: serde_json::Value = serde_json::from_slice(&document).expect("the fixture is JSON");
+    document["architecture"]["hidden_size"] = 128.into();
+    document["architecture"]["hidden_continuous_size"] = 64.into();
+    document["architecture"]["hidden_continuous_sizes"] = serde_json::json!({});
+    document.as_object_mut().expect("it is an object").remove("weights_sha256");
+    let architecture: Architecture =
+        serde_json::from_value(document["architecture"].clone()).expect("the sizes are valid");
+    let document = serde_json::to_vec(&document).expect("it was JSON");
+    let model = Model::from_bytes(&document, &random_weights(&architecture), "wide").expect("the model fits");
+    for windows in [1, 20, 100] {
+        compare(criterion, "128 wide", &model, &batch_of(&model, windows));
+    }
+}
+
+/// A weight file of small numbers; deterministic.
+fn random_weights(architecture: &Architecture) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut number = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 * 0.2 - 0.1
+    };
+    let tensors: Vec<_> = architecture
+        .tensor_shapes()
+        .into_iter()
+        .map(|(name, shape)| {
+            let bytes: Vec<u8> =
+                (0..shape.iter().product()).flat_map(|_: usize| number().to_le_bytes()).collect();
+            (name, shape, bytes)
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fill the shape");
+        (name, view)
+    });
+    safetensors::serialize(views, None).expect("names and sizes are valid")
 }
 
 /// A batch of the model's largest windows, filled with waves.
@@ -74,11 +117,16 @@ fn compare(criterion: &mut Criterion, name: &str, model: &Model, batch: &TensorB
     for threads in [1, 2] {
         let engine = Engine::new(model, EngineConfig { threads }).expect("the configuration is valid");
         let id = BenchmarkId::new(format!("engine, threads {threads}"), windows);
+        let mut output = NetworkOutput::default();
         group.bench_function(id, |bencher| {
-            bencher.iter(|| black_box(engine.forward(batch, Detail::Predictions).expect("the batch fits")));
+            bencher.iter(|| {
+                let done = engine.forward_into(batch, Detail::Predictions, None, &mut output);
+                done.expect("the batch fits");
+                black_box(&output);
+            });
         });
     }
-    if windows <= 20 {
+    if windows <= 20 && model.document().architecture.hidden_size < 128 {
         let network = model.network(&default_device());
         group.bench_function(BenchmarkId::new("burn", windows), |bencher| {
             bencher.iter(|| black_box(network.forward(batch).expect("the batch fits")));
@@ -121,5 +169,5 @@ fn filled_window(servers: usize, steps: usize) -> RollingWindow {
     window
 }
 
-criterion_group!(benches, built_in_model, golden_set_a, fleet);
+criterion_group!(benches, built_in_model, golden_set_a, wide, fleet);
 criterion_main!(benches);

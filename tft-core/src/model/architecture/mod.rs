@@ -110,6 +110,11 @@ impl Architecture {
         self.quantiles.len()
     }
 
+    /// Returns the name and shape of every tensor that a weight file must hold, for those who write one.
+    pub fn tensor_shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        super::state_dict::StateDict::of(self).required
+    }
+
     /// Returns the width of one attention head; what `hidden_size` leaves over is not used.
     pub fn head_width(&self) -> usize {
         self.hidden_size.checked_div(self.attention_head_size).unwrap_or(0)
