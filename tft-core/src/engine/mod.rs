@@ -26,6 +26,9 @@
 //! queries in the lanes and skips masked keys. The instruction set is chosen when the engine is made
 //! ([`Engine::instruction_set`]).
 //!
+//! The functions of an instruction set are one function each, into which all of this is inlined. What is handed to
+//! the standard library as a closure may stay out of it, and is then compiled for any processor: hot loops are loops.
+//!
 //! Results do not depend on the number of threads, nor on which windows run together.
 
 mod forward;

@@ -27,7 +27,7 @@ pub(super) struct RowShape {
 }
 
 /// Where a step's features lie among the floats of a buffer: at `start`, `start + stride`, ...
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StepPlace {
     pub(super) start: usize,
     pub(super) stride: usize,

@@ -324,30 +324,30 @@ mod x86 {
         }
         #[inline(always)]
         fn transpose(square: &mut [Self]) {
-            let Some(square) = square.first_chunk_mut::<16>() else { return };
-            // Squares of 2, of 4, of 8, of 16: each step exchanges twice as far.
-            let rows = square.map(|row| row.0);
-            let pick = |from: &[__m512; 16], at: usize, step: usize| (from[at], from[at + step]);
+            let Some(rows) = square.first_chunk_mut::<16>() else { return };
+            // Exchanges within squares of 2, 4, 8 and 16. Loops and no closures: those would be functions that
+            // are compiled for any processor.
             unsafe {
-                let twos: [__m512; 16] = std::array::from_fn(|i| match pick(&rows, i & !1, 1) {
-                    (a, b) if i & 1 == 0 => _mm512_unpacklo_ps(a, b),
-                    (a, b) => _mm512_unpackhi_ps(a, b),
-                });
-                let fours: [__m512; 16] = std::array::from_fn(|i| {
-                    let (a, b) = pick(&twos, i & !3 | (i >> 1) & 1, 2);
-                    let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
-                    let pairs = if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) };
-                    _mm512_castpd_ps(pairs)
-                });
-                let eights: [__m512; 16] = std::array::from_fn(|i| match pick(&fours, i & !7 | i & 3, 4) {
-                    (a, b) if i & 4 == 0 => _mm512_shuffle_f32x4::<0x88>(a, b),
-                    (a, b) => _mm512_shuffle_f32x4::<0xdd>(a, b),
-                });
-                let whole: [__m512; 16] = std::array::from_fn(|i| match pick(&eights, i & 7, 8) {
-                    (a, b) if i & 8 == 0 => _mm512_shuffle_f32x4::<0x88>(a, b),
-                    (a, b) => _mm512_shuffle_f32x4::<0xdd>(a, b),
-                });
-                *square = whole.map(Self);
+                let mut twos = *rows;
+                for i in (0..16).step_by(2) {
+                    twos[i].0 = _mm512_unpacklo_ps(rows[i].0, rows[i + 1].0);
+                    twos[i + 1].0 = _mm512_unpackhi_ps(rows[i].0, rows[i + 1].0);
+                }
+                let mut fours = twos;
+                for (i, from) in [(0, 0), (2, 1), (4, 4), (6, 5), (8, 8), (10, 9), (12, 12), (14, 13)] {
+                    let (a, b) = (_mm512_castps_pd(twos[from].0), _mm512_castps_pd(twos[from + 2].0));
+                    fours[i].0 = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    fours[i + 1].0 = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+                let mut eights = fours;
+                for i in [0, 1, 2, 3, 8, 9, 10, 11] {
+                    eights[i].0 = _mm512_shuffle_f32x4::<0x88>(fours[i].0, fours[i + 4].0);
+                    eights[i + 4].0 = _mm512_shuffle_f32x4::<0xdd>(fours[i].0, fours[i + 4].0);
+                }
+                for i in 0..8 {
+                    rows[i].0 = _mm512_shuffle_f32x4::<0x88>(eights[i].0, eights[i + 8].0);
+                    rows[i + 8].0 = _mm512_shuffle_f32x4::<0xdd>(eights[i].0, eights[i + 8].0);
+                }
             }
         }
     }

@@ -116,8 +116,10 @@ fn dot_products<S: Simd>(query: &[S], keys: &[f32], stride: usize, scores: &mut 
     let (blocks, rest) = scores.as_chunks_mut::<KEYS>();
     for block in blocks {
         let mut sums = [S::splat(0.0); KEYS];
-        let features: [&[f32]; KEYS] =
-            std::array::from_fn(|key| &keys[start + key * stride..][..query.len()]);
+        let mut features: [&[f32]; KEYS] = [&[]; KEYS];
+        for key in 0..KEYS {
+            features[key] = &keys[start + key * stride..][..query.len()];
+        }
         for (i, query) in query.iter().enumerate() {
             for key in 0..KEYS {
                 sums[key] = query.mul_add(S::splat(features[key][i]), sums[key]);

@@ -95,7 +95,10 @@ fn block_sums<S: Simd, const R: usize>(
     bias: &[f32; OUTPUTS],
     x: &[[S; R]],
 ) -> [[S; R]; OUTPUTS] {
-    let mut sums = bias.map(|bias| [S::splat(bias); R]);
+    let mut sums = [[S::splat(0.0); R]; OUTPUTS];
+    for o in 0..OUTPUTS {
+        sums[o] = [S::splat(bias[o]); R];
+    }
     for (weights, x) in weights.iter().zip(x) {
         for o in 0..OUTPUTS {
             let weight = S::splat(weights[o]);

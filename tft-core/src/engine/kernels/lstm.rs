@@ -62,10 +62,16 @@ impl LstmPlan {
         let (gates, inputs) = (4 * self.lanes, 2 * self.width);
         let weights = &self.weights[block * inputs * gates..(block + 1) * inputs * gates];
         let bias = &self.bias[block * gates..(block + 1) * gates];
-        let start = std::array::from_fn(|gate| S::load(&bias[gate * self.lanes + part..]));
+        let mut start = [S::splat(0.0); 4];
+        for gate in 0..4 {
+            start[gate] = S::load(&bias[gate * self.lanes + part..]);
+        }
         let mut sums: [[S; 4]; W] = [start; W];
         let (from_input, from_hidden) = weights.split_at(self.width * gates);
-        let places: [StepPlace; W] = std::array::from_fn(|w| windows[w].shape.place(self.width, step));
+        let mut places = [StepPlace::default(); W];
+        for w in 0..W {
+            places[w] = windows[w].shape.place(self.width, step);
+        }
         for (k, weights) in from_input.chunks_exact(gates).enumerate() {
             let at = |w: usize| places[w].start + k * places[w].stride;
             add(&mut sums, weights, part, self.lanes, |w| floats(windows[w].input)[at(w)]);
@@ -113,11 +119,14 @@ fn add<S: Simd, const W: usize>(
     lanes: usize,
     value: impl Fn(usize) -> f32,
 ) {
-    let weights: [S; 4] = std::array::from_fn(|gate| S::load(&weights[gate * lanes + part..]));
+    let mut of_gates = [S::splat(0.0); 4];
+    for gate in 0..4 {
+        of_gates[gate] = S::load(&weights[gate * lanes + part..]);
+    }
     for w in 0..W {
         let value = S::splat(value(w));
         for gate in 0..4 {
-            sums[w][gate] = weights[gate].mul_add(value, sums[w][gate]);
+            sums[w][gate] = of_gates[gate].mul_add(value, sums[w][gate]);
         }
     }
 }
