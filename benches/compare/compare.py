@@ -26,8 +26,8 @@ fastest of a few. Python runs with an allocator that keeps large blocks instead 
 (the folded network on six wide windows at once: 15 ms per window instead of 35); the Rust program runs with the
 system's defaults.
 
-The windows are the reference set's, repeated with noise on what a server does not know in advance; one in five
-of set a is shorter. `--full-windows` leaves short ones out. Graphs and files go to `--work`; exporting and
+The windows are the reference set's, repeated with noise on what is a server's own: as in a real fleet the calendar
+and the statistics of the fleet are the same for all, 20 of the 38 reals of set a. One in five of set a is shorter. `--full-windows` leaves short ones out. Graphs and files go to `--work`; exporting and
 compiling take a few minutes the first time.
 """
 

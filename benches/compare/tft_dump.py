@@ -85,24 +85,37 @@ def tiled(inputs, windows):
 
 
 def make_batch(inputs, hparams, windows, seed=SEED):
-    """Windows that differ: repeated ones have noise on the reals that a server does not know in advance.
+    """Windows that differ: repeated ones have noise on the reals that are a server's own.
 
-    Class codes, known reals (the calendar, the relative index) and the padding stay as they are.
+    Class codes, known reals (the calendar, the relative index), reals that all windows share (statistics of the
+    fleet) and the padding stay as they are.
     """
     batch = {name: tensor.clone() for name, tensor in tiled(inputs, windows).items()}
     generator = torch.Generator().manual_seed(seed)
+    kept = {"encoder_length", *hparams["time_varying_reals_decoder"], *shared_reals(inputs, hparams)}
     first_repeated = len(inputs["encoder_lengths"])
     for window in range(first_repeated, windows):
         length = int(batch["encoder_lengths"][window])
-        disturb(batch["encoder_cont"][window, :length], batch["decoder_cont"][window], hparams, generator)
+        past, future = batch["encoder_cont"][window, :length], batch["decoder_cont"][window]
+        disturb(past, future, hparams, kept, generator)
     return batch
 
 
-def disturb(past, future, hparams, generator):
+def shared_reals(inputs, hparams):
+    """The reals of which all windows of the longest encoder have the same history."""
+    lengths = inputs["encoder_lengths"]
+    past = inputs["encoder_cont"][lengths == lengths.max()]
+    are_same = (past == past[:1]).all(dim=0).all(dim=0)
+    moving = set(hparams["time_varying_reals_encoder"])
+    is_shared = len(past) > 1
+    return [name for name, same in zip(hparams["x_reals"], are_same) if is_shared and same and name in moving]
+
+
+def disturb(past, future, hparams, kept, generator):
     """Adds noise to one window in place; a static real moves by the same amount at every step."""
-    static, known = set(hparams["static_reals"]), set(hparams["time_varying_reals_decoder"])
+    static = set(hparams["static_reals"])
     for column, name in enumerate(hparams["x_reals"]):
-        if name in known or name == "encoder_length":
+        if name in kept:
             continue
         if name in static:
             shift = REAL_NOISE * torch.randn(1, generator=generator)

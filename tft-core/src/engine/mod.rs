@@ -26,6 +26,15 @@
 //! queries in the lanes and skips masked keys. The instruction set is chosen when the engine is made
 //! ([`Engine::instruction_set`]).
 //!
+//! # What is kept
+//! The output `y_v(x)` of a real variable's network depends on its scalar alone, so a row of it is computed again only
+//! where the scalar is another one. Within a pass the lines that all windows share (calendar, statistics of the
+//! fleet) are computed once ([`forward`](Engine::forward) does so by itself). From pass to pass a [`StreamCache`] keeps
+//! the lines of each series: step `t` of a series lies in row `t mod N` of its line, so that the one step which is
+//! new replaces the one which left, and the new rows of many windows run together in the lanes. What depends on the
+//! window as a whole is computed anew: the softmax of the selection, since the relative time index has moved, the
+//! LSTMs, attention. A kept row is the same number that would be computed, so results do not depend on the cache.
+//!
 //! The functions of an instruction set are one function each, into which all of this is inlined. What is handed to
 //! the standard library as a closure may stay out of it, and is then compiled for any processor: hot loops are loops.
 //!

@@ -124,11 +124,10 @@ impl Forward<'_> {
         let shape = |window: usize| {
             positions.map_or(encoder, |windows| encoder.rotated_to(windows[window].first_step))
         };
-        if end - start > 1 {
-            let rotated = [shape(start), shape(start + 1)];
-            of.sides[0].look_for_common::<G>(&plan.encoder, &inputs[0], first + start, rotated);
-            of.sides[1].look_for_common::<G>(&plan.decoder, &inputs[1], first + start, [of.shapes[1]; 2]);
-        }
+        let (of_batch, decoder) = (first + start..first + end, of.shapes[1]);
+        let of_encoder = |window: usize| shape(window - first);
+        of.sides[0].look_for_common::<G>(&plan.encoder, &inputs[0], of_batch.clone(), of_encoder);
+        of.sides[1].look_for_common::<G>(&plan.decoder, &inputs[1], of_batch, |_| decoder);
         if let Some(stream) = &mut self.stream {
             let slots = &mut stream.slots[start..end];
             let windows = (&inputs[0], first + start);

@@ -1,5 +1,7 @@
 //! The variable selection of one side, encoder or decoder, window by window.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView2, s};
 
 use super::lines::{CommonLine, LineWriter, StaleRows, WindowInputs, scratch_of};
@@ -95,21 +97,19 @@ impl<S: Simd> Side<S> {
         }
     }
 
-    /// Looks for variables of which the first two windows have the same values: the others may have them too.
+    /// Looks for variables of which two windows have the same values: the others may have them too.
     #[inline(always)]
     pub(super) fn look_for_common<const G: usize>(
         &mut self,
         plan: &SelectionPlan,
         inputs: &SideInputs<'_>,
-        first: usize,
-        shapes: [RowShape; 2],
+        windows: Range<usize>,
+        shape: impl Fn(usize) -> RowShape,
     ) {
-        if shapes[0] != shapes[1] {
-            return;
-        }
+        let Some(alike) = two_alike(windows, |window| (inputs.length(window), shape(window))) else { return };
         let [one, two] = &mut self.windows;
-        for (place, window) in [&mut *one, &mut *two].into_iter().enumerate() {
-            window.read(&plan.columns, shapes[place], inputs.reals(first + place), |_, _| {});
+        for (held, window) in [&mut *one, &mut *two].into_iter().zip(alike) {
+            held.read(&plan.columns, shape(window), inputs.reals(window), |_, _| {});
         }
         one.compare(self.shape, &self.common);
         for (variable, real) in plan.reals.iter().enumerate() {
@@ -223,4 +223,13 @@ impl<S: Simd> GroupWork<S> for SelectGroups<'_, S> {
         let selected = group_mut(self.selected, hidden, row);
         plan.apply(&input, &mut scratch, known, weights, selected);
     }
+}
+
+/// Two windows of the greatest length that lie in the same rows.
+fn two_alike(windows: Range<usize>, steps: impl Fn(usize) -> (usize, RowShape)) -> Option<[usize; 2]> {
+    let longest = windows.clone().map(|window| steps(window).0).max()?;
+    let mut long = windows.filter(|&window| steps(window).0 == longest);
+    let one = long.next()?;
+    let two = long.find(|&window| steps(window).1 == steps(one).1)?;
+    Some([one, two])
 }
