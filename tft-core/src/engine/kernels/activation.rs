@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn all_are_close_to_the_true_functions_everywhere() {
-        let inputs: Vec<f32> = (-160_000..160_000).map(|i| i as f32 / 1_600.0).collect();
+        let step = if cfg!(miri) { 20_000 } else { 1 };
+        let inputs: Vec<f32> = (-160_000..160_000).step_by(step).map(|i| i as f32 / 1_600.0).collect();
         for isa in Isa::available() {
             for (&x, [e, s, t, u]) in inputs.iter().zip(isa.run(Apply(&inputs))) {
                 let x = f64::from(x);
