@@ -24,7 +24,9 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn div(self, other: Self) -> Self;
     /// `self·factor + summand`, rounded once where the instruction set has it.
     fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// `other` where one of the two is not a number.
     fn max(self, other: Self) -> Self;
+    /// `other` where one of the two is not a number.
     fn min(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
     fn round(self) -> Self;
@@ -174,11 +176,11 @@ impl Simd for Lanes {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, f32::max)
+        self.zip(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        self.zip(other, f32::min)
+        self.zip(other, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

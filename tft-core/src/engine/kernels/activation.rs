@@ -1,7 +1,8 @@
 //! Exponential, logistic, hyperbolic tangent and exponential linear unit of vectors.
 //!
 //! `exp(x) = 2^n·exp(r)` with `n = round(x/ln 2)` and `|r| ≤ ln 2 / 2`, where a polynomial of degree 6 takes over
-//! (Cody and Waite 1980, ch. 6). All are within 3e-7 of the true values.
+//! (Cody and Waite 1980, ch. 6). All are within 3e-7 of the true values, and of what is not a number they are not
+//! a number.
 
 use crate::engine::simd::Simd;
 
@@ -13,13 +14,14 @@ const EXP_MAX: f32 = 88.0;
 /// 0 below [`EXP_MIN`], as for a masked score.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(x: S) -> S {
-    x.where_above(S::splat(EXP_MIN), exp_in_range(x), S::splat(0.0))
+    S::splat(EXP_MIN).where_above(x, S::splat(0.0), exp_in_range(x))
 }
 
 /// The exponential of a number that is taken for one between [`EXP_MIN`] and [`EXP_MAX`].
 #[inline(always)]
 fn exp_in_range<S: Simd>(x: S) -> S {
-    let x = x.min(S::splat(EXP_MAX)).max(S::splat(EXP_MIN));
+    // In this order, what is not a number stays so.
+    let x = S::splat(EXP_MIN).max(S::splat(EXP_MAX).min(x));
     let n = x.mul(S::splat(std::f32::consts::LOG2_E)).round();
     // ln 2 in two parts, so that the product with n loses nothing.
     let r = n.mul_add(S::splat(-0.693_359_4), x);
@@ -100,6 +102,19 @@ mod tests {
             let values = isa.run(Apply(&inputs));
             assert!(values.iter().flatten().all(|value| !value.is_nan()), "{}", isa.name());
             assert_eq!(values[0][0].to_bits(), 0, "exp of the smallest is exactly 0");
+        }
+    }
+
+    #[test]
+    fn infinities_are_limits_and_what_is_no_number_stays_so() {
+        let inputs = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN, -f32::NAN].repeat(4);
+        for isa in Isa::available() {
+            let values = isa.run(Apply(&inputs));
+            let [[exp, sigmoid, tanh, elu], above] = [values[0], values[1]];
+            assert!(exp == 0.0 && sigmoid < 1e-37 && tanh == -1.0 && elu == -1.0, "{}", isa.name());
+            let [_, sigmoid, tanh, elu] = above;
+            assert!(elu == f32::INFINITY && sigmoid > 0.999_999 && tanh > 0.999_999, "{}", isa.name());
+            assert!(values[2..4].iter().flatten().all(|value| value.is_nan()), "{}", isa.name());
         }
     }
 }

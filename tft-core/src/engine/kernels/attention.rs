@@ -19,9 +19,6 @@ pub(crate) struct Keys<'a> {
 }
 
 impl AttentionPlan {
-    /// Below this a masked score is as good as none: its exponential is 0.
-    const NO_WEIGHT: f32 = -1e6;
-
     /// Attends from the queries `[heads·width]` whose first lane is query `first`, and hands each head's weights
     /// to `report` as `(head, [key][lane])`. Writes the mixture `[width]` to `y`.
     ///
@@ -66,8 +63,7 @@ impl AttentionPlan {
         keys: &Keys<'_>,
         scores: &mut [S],
     ) -> S {
-        let masked = if self.mask_bias <= Self::NO_WEIGHT { f32::NEG_INFINITY } else { self.mask_bias };
-        let masked = S::splat(masked);
+        let masked = S::splat(self.mask_bias);
         let decoder = scores.len() - keys.encoder;
         // The last query of a vector sees the steps before it.
         let visible = if self.is_causal { decoder.min(first + S::LANES - 1) } else { keys.decoder_length };
