@@ -13,6 +13,8 @@ mod checkpoint;
 mod default_model;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod extremes;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
