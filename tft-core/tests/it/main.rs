@@ -18,7 +18,7 @@ mod extremes;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
-#[cfg(all(feature = "burn", feature = "parquet"))]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod imported;
@@ -33,6 +33,6 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
-#[cfg(all(feature = "burn", feature = "parquet"))]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
 mod window_properties;
