@@ -121,9 +121,16 @@ impl Isa {
             Self::Avx512 => unsafe { x86::run_avx512(work) },
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { x86::run_avx2(work) },
-            Self::Portable => work.run::<Lanes>(),
+            Self::Portable => run_portable(work),
         }
     }
+}
+
+/// A function of its own as those of the other instruction sets: in a build that is not optimised each has a stack
+/// frame as large as all that is inlined into it.
+#[inline(never)]
+fn run_portable<W: Work>(work: W) -> W::Output {
+    work.run::<Lanes>()
 }
 
 /// Eight numbers in an array.
