@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let verification = Verification::of_dir(&directory)?;
     for difference in &verification.outputs {
-        println!("{:20} differs by at most {:.1e}", difference.output, difference.largest_absolute);
+        let (executor, output) = (difference.executor, difference.output);
+        println!("{executor:8} {output:20} differs by at most {:.1e}", difference.largest_absolute);
     }
     if !verification.is_within_tolerance() {
         return Err("the model does not give the numbers that it was exported with".into());

@@ -24,7 +24,9 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn div(self, other: Self) -> Self;
     /// `self·factor + summand`, rounded once where the instruction set has it.
     fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// `other` where one of the two is not a number.
     fn max(self, other: Self) -> Self;
+    /// `other` where one of the two is not a number.
     fn min(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
     fn round(self) -> Self;
@@ -130,9 +132,16 @@ impl Isa {
             Self::Avx512 => unsafe { x86::run_avx512(work) },
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { x86::run_avx2(work) },
-            Self::Portable => work.run::<Lanes>(),
+            Self::Portable => run_portable(work),
         }
     }
+}
+
+/// A function of its own as those of the other instruction sets: in a build that is not optimised each has a stack
+/// frame as large as all that is inlined into it.
+#[inline(never)]
+fn run_portable<W: Work>(work: W) -> W::Output {
+    work.run::<Lanes>()
 }
 
 /// Eight numbers in an array.
@@ -185,11 +194,11 @@ impl Simd for Lanes {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, f32::max)
+        self.zip(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        self.zip(other, f32::min)
+        self.zip(other, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

@@ -16,7 +16,7 @@ mod predictions;
 mod problems;
 mod reference_files;
 pub(crate) mod state_dict;
-#[cfg(feature = "burn")]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
 pub(crate) mod weights;
 
@@ -39,8 +39,8 @@ pub use encoding::{
 pub use network::{Network, default_device};
 #[cfg(any(feature = "burn", feature = "engine"))]
 pub(crate) use problems::Problems;
-#[cfg(feature = "burn")]
-pub use verification::{OutputDifference, Tolerance, Verification};
+#[cfg(any(feature = "burn", feature = "engine"))]
+pub use verification::{Executor, OutputDifference, Tolerance, Verification};
 
 use self::weights::Weights;
 use crate::error::{Error, ErrorKind};

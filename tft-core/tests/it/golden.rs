@@ -1,14 +1,16 @@
 //! The golden sets: models, inputs and outputs made with pytorch-forecasting.
 //!
 //! `tft-core/scripts/golden_fixtures.py` writes the fixtures that this module reads.
+#![cfg_attr(
+    not(all(feature = "burn", feature = "parquet")),
+    allow(dead_code, reason = "most of what reads the sets compares with burn")
+)]
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD, Axis, Ix3, IxDyn};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use safetensors::{Dtype, SafeTensors};
-use tft_core::model::{Model, Rows, TensorBatch};
+use tft_core::model::{Model, TensorBatch};
 
 pub(crate) struct GoldenSet {
     folder: PathBuf,
@@ -34,11 +36,15 @@ impl GoldenSet {
         Tensors::read(&self.folder.join(format!("{file}.safetensors")))
     }
 
-    pub(crate) fn rows(&self) -> Rows {
-        let file = File::open(self.folder.join("rows.parquet")).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    #[cfg(feature = "parquet")]
+    pub(crate) fn rows(&self) -> tft_core::model::Rows {
+        let file = std::fs::File::open(self.folder.join("rows.parquet")).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap();
         let batches: Vec<_> = reader.map(Result::unwrap).collect();
-        Rows::from_record_batches(&batches).unwrap()
+        tft_core::model::Rows::from_record_batches(&batches).unwrap()
     }
 }
 

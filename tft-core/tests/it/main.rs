@@ -15,10 +15,12 @@ mod checkpoint;
 mod default_model;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
+#[cfg(all(feature = "burn", feature = "parquet"))]
+mod extremes;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
-#[cfg(all(feature = "burn", feature = "parquet"))]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod imported;
@@ -33,8 +35,8 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
-#[cfg(all(feature = "burn", feature = "parquet"))]
+#[cfg(all(feature = "burn", feature = "engine", feature = "parquet"))]
 mod streaming;
-#[cfg(all(feature = "burn", feature = "parquet"))]
+#[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
 mod window_properties;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use ndarray::{ArrayD, Axis};
 use serde_json::{Value, json};
-use tft_core::model::{
-    CenterScale, Encoding, Model, OutputDifference, Tolerance, Verification, default_device,
-};
+#[cfg(feature = "burn")]
+use tft_core::model::{CenterScale, Encoding, default_device};
+use tft_core::model::{Executor, Model, OutputDifference, Tolerance, Verification};
 use tft_core::{Error, ErrorKind};
 
 use crate::golden::{GoldenSet, Tensors, fixtures};
@@ -34,9 +34,16 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
     format!("{error}{}", cause.unwrap_or_default())
 }
 
+/// The names of what differs, which must be the same for every executor.
 fn differing(verification: &Verification) -> Vec<&'static str> {
-    let outputs = verification.outputs.iter();
-    outputs.filter(|output| !output.is_within_tolerance()).map(|output| output.output).collect()
+    let by = |executor: &Executor| -> Vec<_> {
+        let outputs = verification.outputs.iter().filter(|output| output.executor == *executor);
+        outputs.filter(|output| !output.is_within_tolerance()).map(|output| output.output).collect()
+    };
+    let mut by = Executor::ALL.iter().map(by);
+    let first = by.next().unwrap();
+    assert!(by.all(|other| other == first), "{verification:?}");
+    first
 }
 
 #[test]
@@ -45,7 +52,11 @@ fn an_exported_model_is_verified() {
     assert_eq!((verification.windows, verification.windows_from_rows), (2, 2));
     assert!(verification.is_within_tolerance(), "{verification:?}");
     let name = |output: &OutputDifference| format!("{} {}", output.output, output.values);
-    let names: Vec<_> = verification.outputs.iter().map(name).collect();
+    let by = |executor: &Executor| -> Vec<_> {
+        verification.outputs.iter().filter(|output| output.executor == *executor).map(name).collect()
+    };
+    let names = by(&Executor::ALL[0]);
+    assert!(Executor::ALL.iter().all(|executor| by(executor) == names), "{verification:?}");
     insta::assert_snapshot!(names.join(", "), @"prediction 72, network_output 72, encoder_attention 288, decoder_attention 72, static_variables 2, encoder_variables 120, decoder_variables 6, row_predictions 72");
 }
 
@@ -61,8 +72,9 @@ fn every_output_is_compared() {
         *number = json!(number.as_f64().unwrap() + 0.01);
         let verification = verify(&changed).unwrap();
         assert_eq!(differing(&verification), [name.as_str()]);
-        let output = verification.outputs.iter().find(|output| output.output == name).unwrap();
-        assert!((output.largest_absolute - 0.01).abs() < 1e-4, "{output:?}");
+        for output in verification.outputs.iter().filter(|output| output.output == name) {
+            assert!((output.largest_absolute - 0.01).abs() < 1e-4, "{output:?}");
+        }
     }
     let mut changed = reference.clone();
     changed["row_predictions"][3][1][2][2] = json!(1e6);
@@ -140,7 +152,10 @@ fn attention_may_be_left_out() {
     outputs.remove("encoder_attention");
     outputs.remove("decoder_attention");
     let verification = verify(&document).unwrap();
-    assert!(verification.is_within_tolerance() && verification.outputs.len() == 6, "{verification:?}");
+    assert!(
+        verification.is_within_tolerance() && verification.outputs.len() == 6 * Executor::ALL.len(),
+        "{verification:?}"
+    );
 }
 
 #[test]
@@ -239,6 +254,7 @@ fn the_built_in_model_has_nothing_to_be_compared_with() {
     assert!(error.is_invalid_model() && error.to_string().contains("pytorch-forecasting"), "{error}");
 }
 
+#[cfg(feature = "burn")]
 #[test]
 fn outputs_are_scaled_back_with_the_constants_of_every_target_and_window() {
     let set = GoldenSet::new("g");

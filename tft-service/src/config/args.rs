@@ -75,8 +75,9 @@ pub enum ModelCommand {
     },
     /// Run a model on the inputs recorded in its `expected.json` and compare what it computes
     ///
-    /// Prints the largest difference of each output from the recorded one, absolute and relative to
-    /// max(1, |recorded|), and the tolerance. The exit code is 0 if all are within their tolerance, otherwise 1.
+    /// Runs it on the engine, which forecasts use, and on burn. Prints the largest difference of each output from
+    /// the recorded one, absolute and relative to max(1, |recorded|), and the tolerance. The exit code is 0 if all
+    /// of both are within their tolerance, otherwise 1.
     Verify {
         /// Directory of the model, with `expected.json`
         #[arg(value_name = "DIR")]

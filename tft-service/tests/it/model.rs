@@ -34,20 +34,28 @@ fn an_exported_model_is_verified() {
     let (verdict, lines) = lines.split_last().unwrap();
     let verdicts = lines.iter().map(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
-        format!("{} {}", words[0], words[words.len() - 1])
+        format!("{} {} {}", words[0], words[1], words[words.len() - 1])
     });
     insta::assert_snapshot!(verdicts.collect::<Vec<_>>().join("\n"), @r#"
-    output verdict
-    prediction ok
-    network_output ok
-    encoder_attention ok
-    decoder_attention ok
-    static_variables ok
-    encoder_variables ok
-    decoder_variables ok
-    row_predictions ok
+    run by verdict
+    engine prediction ok
+    engine network_output ok
+    engine encoder_attention ok
+    engine decoder_attention ok
+    engine static_variables ok
+    engine encoder_variables ok
+    engine decoder_variables ok
+    engine row_predictions ok
+    burn prediction ok
+    burn network_output ok
+    burn encoder_attention ok
+    burn decoder_attention ok
+    burn static_variables ok
+    burn encoder_variables ok
+    burn decoder_variables ok
+    burn row_predictions ok
     "#);
-    insta::assert_snapshot!(verdict, @"verified: all 8 outputs are within their tolerance (2 windows from tensors, 2 from raw rows)");
+    insta::assert_snapshot!(verdict, @"verified: all outputs are within their tolerance, 8 by engine, 8 by burn (2 windows from tensors, 2 from raw rows)");
 }
 
 #[test]
@@ -61,10 +69,11 @@ fn outputs_that_differ_are_exit_code_1() {
     assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
     let stdout = text(&output.stdout);
     assert!(
-        stdout.lines().any(|line| line.starts_with("network_output ") && line.ends_with(" differs")),
+        stdout.lines().filter(|line| line.contains(" network_output ") && line.ends_with(" differs")).count()
+            == 2,
         "{stdout}"
     );
-    insta::assert_snapshot!(stdout.lines().last().unwrap(), @"differs: 1 of 8 outputs are beyond their tolerance (2 windows from tensors, 2 from raw rows)");
+    insta::assert_snapshot!(stdout.lines().last().unwrap(), @"differs: outputs are beyond their tolerance, 1 of 8 by engine, 1 of 8 by burn (2 windows from tensors, 2 from raw rows)");
 }
 
 #[test]
@@ -146,7 +155,7 @@ fn the_help_says_what_each_command_does() {
     insta::assert_snapshot!(text(&output.stdout), @r#"
     Run a model on the inputs recorded in its `expected.json` and compare what it computes
 
-    Prints the largest difference of each output from the recorded one, absolute and relative to max(1, |recorded|), and the tolerance. The exit code is 0 if all are within their tolerance, otherwise 1.
+    Runs it on the engine, which forecasts use, and on burn. Prints the largest difference of each output from the recorded one, absolute and relative to max(1, |recorded|), and the tolerance. The exit code is 0 if all of both are within their tolerance, otherwise 1.
 
     Usage: tft-service model verify <DIR>
 

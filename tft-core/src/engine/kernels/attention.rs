@@ -28,9 +28,6 @@ pub(crate) trait Report {
 }
 
 impl AttentionPlan {
-    /// Below this a masked score is as good as none: its exponential is 0.
-    const NO_WEIGHT: f32 = -1e6;
-
     /// Attends from the queries `[heads·width]` whose first lane is query `first`, and reports each head's weights.
     /// Writes the mixture `[width]` to `y`.
     ///
@@ -80,8 +77,7 @@ impl AttentionPlan {
         keys: &Keys<'_>,
         scores: &mut [S],
     ) -> S {
-        let masked = if self.mask_bias <= Self::NO_WEIGHT { f32::NEG_INFINITY } else { self.mask_bias };
-        let masked = S::splat(masked);
+        let masked = S::splat(self.mask_bias);
         let decoder = scores.len() - keys.encoder;
         // The last query of a vector sees the steps before it.
         let visible = if self.is_causal { decoder.min(first + S::LANES - 1) } else { keys.decoder_length };
@@ -163,4 +159,183 @@ fn mixture<S: Simd>(weights: &[S], values: &[f32], width: usize, feature: usize)
 fn lane_numbers<S: Simd>(first: usize) -> S {
     let numbers: [f32; 16] = std::array::from_fn(|lane| (first + lane) as f32);
     S::load(&numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernels::linear::PackedLinear;
+    use crate::engine::kernels::near::{Near, Numbers, assert_near, near};
+    use crate::engine::kernels::norm::tests::softmax_of_row;
+    use crate::engine::simd::{Isa, Work, floats, floats_mut};
+
+    /// Queries, keys and values of one window as they are written: `[step][head·width]`, `[key][width]`.
+    #[derive(Debug)]
+    struct Window {
+        heads: usize,
+        width: usize,
+        lengths: [usize; 2],
+        steps: [usize; 2],
+        mask_bias: f32,
+        is_causal: bool,
+        queries: Vec<Vec<f32>>,
+        keys: Vec<Vec<f32>>,
+        values: Vec<Vec<f32>>,
+    }
+
+    /// `[query]`: the weights of each head one after the other, and then the mixture.
+    type Outcome<T> = Vec<Vec<T>>;
+
+    impl Window {
+        fn random(sizes: [usize; 2], steps: [usize; 2], lengths: [usize; 2], numbers: &mut Numbers) -> Self {
+            let [heads, width] = sizes;
+            let all = steps[0] + steps[1];
+            Self {
+                heads,
+                width,
+                lengths,
+                steps,
+                mask_bias: -1e9,
+                is_causal: true,
+                queries: numbers.rows(steps[1], heads * width, 2.0),
+                keys: numbers.rows(all, heads * width, 2.0),
+                values: numbers.rows(all, width, 2.0),
+            }
+        }
+
+        /// The twin of [`AttentionPlan::apply`]: eq. 13-15 with the weights of all heads averaged; a score that
+        /// the decoder must not see is the mask's.
+        fn of_query(&self, query: usize) -> Vec<Near> {
+            let mut weights = Vec::new();
+            for head in 0..self.heads {
+                let part = head * self.width..(head + 1) * self.width;
+                let score = |key: usize| {
+                    if !self.is_visible(query, key) {
+                        return self.mask_bias.into();
+                    }
+                    let (asking, key) = (&self.queries[query][part.clone()], &self.keys[key][part.clone()]);
+                    Near::sum(near(asking).into_iter().zip(near(key)).map(|(q, k)| q * k))
+                };
+                weights.push(softmax_of_row(&(0..self.keys.len()).map(score).collect::<Vec<_>>()));
+            }
+            let share = Near::from(self.heads as f32).inverse();
+            let mean = |key: usize| Near::sum(weights.iter().map(|head| head[key] * share));
+            let mixture = |feature: usize| {
+                let values = self.values.iter().enumerate();
+                Near::sum(values.map(|(key, value)| mean(key) * value[feature].into()))
+            };
+            let mixture: Vec<Near> = (0..self.width).map(mixture).collect();
+            weights.concat().into_iter().chain(mixture).collect()
+        }
+
+        fn is_visible(&self, query: usize, key: usize) -> bool {
+            let decoder = if self.is_causal { query } else { self.lengths[1] };
+            if key < self.steps[0] { key < self.lengths[0] } else { key - self.steps[0] < decoder }
+        }
+
+        fn plan(&self) -> AttentionPlan {
+            let none = || PackedLinear::new(&[], &[], 0);
+            AttentionPlan {
+                heads: self.heads,
+                width: self.width,
+                query: none(),
+                key: none(),
+                value: none(),
+                mask_bias: self.mask_bias,
+                is_causal: self.is_causal,
+            }
+        }
+    }
+
+    /// The weights of some queries, head after head.
+    struct Rows<'a>(&'a mut [Vec<f32>]);
+
+    impl Report for Rows<'_> {
+        fn is_wanted(&self) -> bool {
+            true
+        }
+
+        fn write<S: Simd>(&mut self, _first: usize, _head: usize, weights: &[S]) {
+            for (lane, row) in self.0.iter_mut().enumerate() {
+                row.extend(floats(weights).iter().copied().skip(lane).step_by(S::LANES));
+            }
+        }
+    }
+
+    impl Work for &Window {
+        type Output = Outcome<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self) -> Self::Output {
+            let (features, values) = (self.keys.concat(), self.values.concat());
+            let [encoder_length, decoder_length] = self.lengths;
+            let keys = Keys {
+                features: &features,
+                values: &values,
+                encoder: self.steps[0],
+                encoder_length,
+                decoder_length,
+            };
+            let mut outcome = vec![Vec::new(); self.steps[1]];
+            for (vector, rows) in outcome.chunks_mut(S::LANES).enumerate() {
+                let first = vector * S::LANES;
+                let mut queries = vec![S::splat(0.0); self.heads * self.width];
+                for (feature, lanes) in queries.iter_mut().enumerate() {
+                    let lanes = floats_mut(std::slice::from_mut(lanes)).iter_mut();
+                    lanes.zip(&self.queries[first..]).for_each(|(lane, query)| *lane = query[feature]);
+                }
+                let [mut scores, mut mean] = [7.0, 7.0].map(|old| vec![S::splat(old); self.keys.len()]);
+                let mut y = vec![S::splat(7.0); self.width];
+                let mut rows = Rows(rows);
+                self.plan().apply(&queries, first, &keys, [&mut scores, &mut mean], &mut y, &mut rows);
+                rows.write(first, 0, &y);
+            }
+            outcome
+        }
+    }
+
+    fn check(window: &Window) {
+        let expected: Vec<_> = (0..window.steps[1]).map(|query| window.of_query(query)).collect();
+        for isa in Isa::available() {
+            for (query, (found, expected)) in isa.run(window).iter().zip(&expected).enumerate() {
+                let Window { heads, width, steps, lengths, mask_bias, is_causal, .. } = window;
+                let name = format!(
+                    "{heads} heads of {width}, steps {steps:?}, lengths {lengths:?}, mask {mask_bias}, causal \
+                     {is_causal}, query {query}, {}",
+                    isa.name()
+                );
+                assert_near(&name, found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn weights_and_mixture_are_those_of_the_formula() {
+        let sizes: &[[usize; 2]] = if cfg!(miri) { &[[2, 1]] } else { &[[1, 1], [1, 17], [3, 5], [4, 4]] };
+        let steps: &[[usize; 2]] = if cfg!(miri) { &[[1, 5]] } else { &[[1, 1], [5, 3], [3, 17], [13, 35]] };
+        let mut numbers = Numbers(10);
+        for (&sizes, &steps) in sizes.iter().flat_map(|sizes| steps.iter().map(move |steps| (sizes, steps))) {
+            for lengths in [steps, [1, 1], steps.map(|steps| steps.div_ceil(2))] {
+                let mut window = Window::random(sizes, steps, lengths, &mut numbers);
+                for (is_causal, mask_bias) in
+                    [true, false].into_iter().flat_map(|causal| [-1e9, -1e4, -2.0].map(|bias| (causal, bias)))
+                {
+                    (window.is_causal, window.mask_bias) = (is_causal, mask_bias);
+                    check(&window);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_masked_has_no_weight_at_all() {
+        let window = Window::random([2, 3], [5, 3], [2, 2], &mut Numbers(11));
+        for isa in Isa::available() {
+            for (query, row) in isa.run(&window).iter().enumerate() {
+                for (at, weight) in row[..2 * 8].iter().enumerate() {
+                    assert_eq!(window.is_visible(query, at % 8), *weight != 0.0, "key {at} of {query}");
+                }
+            }
+        }
+    }
 }

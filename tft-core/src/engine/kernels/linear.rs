@@ -109,3 +109,106 @@ fn block_sums<S: Simd, const R: usize>(
     }
     sums
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::engine::kernels::near::{
+        GroupKernel, Near, Numbers, ROWS, WIDTHS, assert_twins, double, from_lanes, into_lanes, near,
+    };
+
+    /// A layer as it is written: `[outputs][inputs]`, and a bias.
+    pub(in crate::engine::kernels) struct Layer {
+        pub(in crate::engine::kernels) weight: Vec<Vec<f32>>,
+        pub(in crate::engine::kernels) bias: Vec<f32>,
+    }
+
+    impl Layer {
+        pub(in crate::engine::kernels) fn random(
+            inputs: usize,
+            outputs: usize,
+            numbers: &mut Numbers,
+        ) -> Self {
+            let spread = 1.5 / (inputs.max(1) as f32).sqrt();
+            Self { weight: numbers.rows(outputs, inputs, spread), bias: numbers.take(outputs, 0.5) }
+        }
+
+        pub(in crate::engine::kernels) fn packed(&self) -> PackedLinear {
+            PackedLinear::new(&double(&self.weight.concat()), &double(&self.bias), self.weight[0].len())
+        }
+
+        pub(in crate::engine::kernels) fn packed_gate(&self) -> PackedGate {
+            PackedGate::new(&double(&self.weight.concat()), &double(&self.bias), self.weight[0].len())
+        }
+
+        /// The twin of [`PackedLinear::apply`]: `W·x + b`.
+        pub(in crate::engine::kernels) fn apply(&self, x: &[Near]) -> Vec<Near> {
+            let output = |(row, &bias): (&Vec<f32>, &f32)| {
+                let products = row.iter().zip(x).map(|(&weight, &x)| Near::from(weight) * x);
+                Near::sum(products.chain([bias.into()]))
+            };
+            self.weight.iter().zip(&self.bias).map(output).collect()
+        }
+
+        /// The twin of [`PackedGate::apply`]: eq. 5, the first half of the outputs times the logistic of the
+        /// second, and a skip connection.
+        pub(in crate::engine::kernels) fn gate(&self, x: &[Near], skip: &[Near]) -> Vec<Near> {
+            let outputs = self.apply(x);
+            let (values, gates) = outputs.split_at(outputs.len() / 2);
+            let unit = |((&value, gate), &skip): ((&Near, &Near), &Near)| value * gate.sigmoid() + skip;
+            values.iter().zip(gates).zip(skip).map(unit).collect()
+        }
+    }
+
+    impl GroupKernel for PackedLinear {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            // What lies behind the outputs must stay.
+            let mut y = vec![[S::splat(7.0); R]; self.outputs + 1];
+            self.apply(&into_lanes::<S, R>(rows), &mut y);
+            let mut rows = from_lanes(&y);
+            assert!(rows.iter_mut().all(|row| row.pop() == Some(7.0)));
+            rows
+        }
+    }
+
+    /// A row is the input and then the skip connection.
+    impl GroupKernel for PackedGate {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            let x = into_lanes::<S, R>(rows);
+            let (x, skip) = x.split_at(self.linear.inputs);
+            let mut y = vec![[S::splat(7.0); R]; self.outputs];
+            self.apply(x, skip, &mut y);
+            from_lanes(&y)
+        }
+    }
+
+    #[test]
+    fn a_linear_layer_is_its_formula() {
+        let mut numbers = Numbers(1);
+        for &inputs in WIDTHS.iter().chain(&[0]) {
+            for &outputs in WIDTHS {
+                let layer = Layer::random(inputs, outputs, &mut numbers);
+                let rows = numbers.rows(ROWS, inputs, 2.0);
+                let name = format!("{inputs} to {outputs}");
+                assert_twins(&name, &layer.packed(), &rows, |row| layer.apply(&near(row)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_gate_is_its_formula() {
+        let mut numbers = Numbers(2);
+        for &inputs in WIDTHS {
+            for &outputs in WIDTHS {
+                let layer = Layer::random(inputs, 2 * outputs, &mut numbers);
+                let rows = numbers.rows(ROWS, inputs + outputs, 2.0);
+                let name = format!("{inputs} to {outputs}");
+                assert_twins(&name, &layer.packed_gate(), &rows, |row| {
+                    layer.gate(&near(&row[..inputs]), &near(&row[inputs..]))
+                });
+            }
+        }
+    }
+}

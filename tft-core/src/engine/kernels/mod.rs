@@ -6,6 +6,8 @@ pub(super) mod activation;
 pub(super) mod attention;
 pub(super) mod linear;
 pub(super) mod lstm;
+#[cfg(test)]
+mod near;
 pub(super) mod norm;
 pub(super) mod residual;
 pub(super) mod selection;

@@ -76,3 +76,91 @@ pub(crate) fn softmax<S: Simd, const R: usize>(x: &mut [[S; R]]) {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::engine::kernels::near::{
+        GroupKernel, Near, Numbers, ROWS, WIDTHS, assert_twins, from_lanes, into_lanes, near,
+    };
+
+    impl Norm {
+        pub(in crate::engine::kernels) fn random(width: usize, numbers: &mut Numbers) -> Self {
+            let gamma = numbers.take(width, 0.5).into_iter().map(|gamma| 1.0 + gamma).collect();
+            Self { gamma, beta: numbers.take(width, 0.5), epsilon: 1e-5 }
+        }
+
+        /// The twin of [`Norm::apply`]: the layer norm of eq. 2, with the biased variance.
+        pub(in crate::engine::kernels) fn of_row(&self, x: &[Near]) -> Vec<Near> {
+            let share = Near::from(x.len() as f32).inverse();
+            let mean = Near::sum(x.iter().copied()) * share;
+            // The mean of one number is that number, whatever it may be off by.
+            let distance = |&x: &Near| if self.gamma.len() == 1 { 0.0.into() } else { x - mean };
+            let distances = x.iter().map(distance);
+            let squares = distances.clone().map(|distance| distance * distance);
+            let variance = Near::sum(squares) * share;
+            let inverse = (variance + self.epsilon.into()).sqrt().inverse();
+            let scaled = distances.zip(&self.gamma).zip(&self.beta);
+            scaled.map(|((x, &gamma), &beta)| x * inverse * gamma.into() + beta.into()).collect()
+        }
+    }
+
+    struct Normalize<'a>(&'a Norm);
+
+    struct Softmax;
+
+    impl GroupKernel for Normalize<'_> {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            let mut x = into_lanes::<S, R>(rows);
+            self.0.apply(&mut x);
+            from_lanes(&x)
+        }
+    }
+
+    impl GroupKernel for Softmax {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            let mut x = into_lanes::<S, R>(rows);
+            softmax(&mut x);
+            from_lanes(&x)
+        }
+    }
+
+    /// The twin of [`softmax`]: eq. 6.
+    pub(in crate::engine::kernels) fn softmax_of_row(x: &[Near]) -> Vec<Near> {
+        let by_value = |x: &Near, y: &Near| x.value.total_cmp(&y.value);
+        let largest = x.iter().copied().max_by(by_value).unwrap();
+        let powers: Vec<Near> = x.iter().map(|&x| (x - largest).exp()).collect();
+        let inverse = Near::sum(powers.iter().copied()).inverse();
+        powers.into_iter().map(|power| power * inverse).collect()
+    }
+
+    #[test]
+    fn a_layer_norm_is_its_formula() {
+        let mut numbers = Numbers(3);
+        for &width in WIDTHS {
+            let norm = Norm::random(width, &mut numbers);
+            let rows = numbers.rows(ROWS, width, 2.0);
+            assert_twins(&format!("{width}"), &Normalize(&norm), &rows, |row| norm.of_row(&near(row)));
+        }
+    }
+
+    #[test]
+    fn a_row_of_equal_values_becomes_the_shift() {
+        let norm = Norm::random(5, &mut Numbers(4));
+        let rows: Vec<_> = (0..ROWS).map(|row| vec![row as f32 / 8.0; 5]).collect();
+        assert_twins("equal", &Normalize(&norm), &rows, |_| near(&norm.beta));
+    }
+
+    #[test]
+    fn a_softmax_is_its_formula() {
+        let mut numbers = Numbers(6);
+        for spread in [0.1, 3.0, 200.0] {
+            for &width in WIDTHS {
+                let rows = numbers.rows(ROWS, width, spread);
+                assert_twins(&format!("{width}"), &Softmax, &rows, |row| softmax_of_row(&near(row)));
+            }
+        }
+    }
+}

@@ -204,3 +204,103 @@ fn add_gathered<S: Simd, const R: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernels::linear::PackedGate;
+    use crate::engine::kernels::near::{
+        GroupKernel, Near, Numbers, ROWS, WIDTHS, assert_twins, from_lanes, into_lanes, near,
+    };
+    use crate::engine::kernels::norm::Norm;
+
+    /// A row is the outputs of some variables, one after the other, and then their weights.
+    struct AddKnown {
+        features: usize,
+        variables: usize,
+    }
+
+    impl GroupKernel for AddKnown {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            let all = into_lanes::<S, R>(rows);
+            let (outputs, weights) = all.split_at(self.features * self.variables);
+            let of = |variable: usize| Some(&outputs[variable * self.features..][..self.features]);
+            let mut y = vec![[S::splat(0.0); R]; self.features];
+            add_known(0..self.variables, &of, weights, &mut y);
+            from_lanes(&y)
+        }
+    }
+
+    /// A row is a scalar.
+    struct OneReal<'a>(&'a RealPlan);
+
+    impl GroupKernel for OneReal<'_> {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+            let x = into_lanes::<S, R>(rows);
+            let width = self.0.hidden.len().max(self.0.skip.len());
+            let mut parts = [(); 3].map(|()| vec![[S::splat(0.0); R]; width]);
+            let [hidden, skip, unit] = &mut parts;
+            from_lanes(self.0.apply(&x[0], &mut SelectionScratch { hidden, skip, unit }))
+        }
+    }
+
+    #[test]
+    fn known_outputs_are_added_up_by_their_weights() {
+        let mut numbers = Numbers(31);
+        for &features in WIDTHS {
+            for variables in [1, 2, 7] {
+                let rows = numbers.rows(ROWS, (features + 1) * variables, 1.0);
+                let name = format!("{features} features of {variables} variables");
+                assert_twins(&name, &AddKnown { features, variables }, &rows, |row| {
+                    let (outputs, weights) = row.split_at(features * variables);
+                    let product = |feature: usize, variable: usize| {
+                        Near::from(outputs[variable * features + feature]) * weights[variable].into()
+                    };
+                    let sum = |feature| Near::sum((0..variables).map(|variable| product(feature, variable)));
+                    (0..features).map(sum).collect()
+                });
+            }
+        }
+    }
+
+    /// The twin of [`RealPlan::apply`]: eq. 2-5 with what is affine in the scalar written as that.
+    #[test]
+    fn a_real_variables_network_is_its_formula() {
+        let mut numbers = Numbers(32);
+        for &width in WIDTHS {
+            for has_norm in [false, true] {
+                let mut lines = |count| -> Vec<[f32; 2]> {
+                    numbers.rows(count, 2, 1.0).into_iter().map(|line| [line[0], line[1]]).collect()
+                };
+                let (hidden, skip) = (lines(width + 1), lines(width));
+                let weight = numbers.take(2 * width * (width + 1), 0.5);
+                let bias = numbers.take(2 * width, 0.5);
+                let exact = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+                let real = RealPlan {
+                    hidden,
+                    gate: PackedGate::new(&exact(&weight), &exact(&bias), width + 1),
+                    skip,
+                    skip_norm: has_norm.then(|| Norm::random(width, &mut numbers)),
+                    norm: Norm::random(width, &mut numbers),
+                };
+                let rows = numbers.rows(ROWS, 1, 2.0);
+                assert_twins(&format!("width {width}"), &OneReal(&real), &rows, |row| {
+                    let line = |&[slope, bias]: &[f32; 2]| near(row)[0] * slope.into() + bias.into();
+                    let hidden: Vec<Near> = real.hidden.iter().map(|of| line(of).elu()).collect();
+                    let skip: Vec<Near> = real.skip.iter().map(line).collect();
+                    let skip = real.skip_norm.as_ref().map_or(skip.clone(), |norm| norm.of_row(&skip));
+                    let gated = |output: usize| {
+                        let weights = weight[output * (width + 1)..].iter().take(width + 1);
+                        let products =
+                            hidden.iter().zip(weights).map(|(&hidden, &weight)| hidden * weight.into());
+                        Near::sum(products.chain([bias[output].into()]))
+                    };
+                    let unit = |output: usize| gated(output) * gated(width + output).sigmoid() + skip[output];
+                    real.norm.of_row(&(0..width).map(unit).collect::<Vec<_>>())
+                });
+            }
+        }
+    }
+}

@@ -273,6 +273,8 @@ fn normal(norm: &Norm, x: &[f64]) -> Vec<f64> {
     let count = x.len() as f64;
     let mean = x.iter().sum::<f64>() / count;
     let variance = x.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    // Infinite where it is so in single precision: what overflows there becomes the shift alone, here as well.
+    let variance = f64::from(variance as f32);
     let inverse = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
     let scaled = norm.gamma.iter().zip(&norm.beta).zip(x);
     scaled

@@ -4,10 +4,14 @@ use std::fmt;
 
 use ndarray::{ArrayD, IxDyn};
 
+use super::Executor;
+
 /// The largest difference between a computed and a recorded output.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutputDifference {
+    /// What computed it.
+    pub executor: Executor,
     /// The output's name.
     pub output: &'static str,
     /// How many numbers were compared.
@@ -38,8 +42,8 @@ impl Tolerance {
 }
 
 impl OutputDifference {
-    pub(super) fn new(output: &'static str, tolerance: Tolerance) -> Self {
-        Self { output, values: 0, largest_absolute: 0.0, largest_relative: 0.0, tolerance }
+    pub(super) fn new(executor: Executor, output: &'static str, tolerance: Tolerance) -> Self {
+        Self { executor, output, values: 0, largest_absolute: 0.0, largest_relative: 0.0, tolerance }
     }
 
     /// Takes the numbers at the indices that are valid into account; both arrays are of one shape.
@@ -83,7 +87,7 @@ mod tests {
     use ndarray::arr1;
 
     fn measured(found: &[f32], recorded: &[f64], tolerance: Tolerance) -> OutputDifference {
-        let mut difference = OutputDifference::new("y", tolerance);
+        let mut difference = OutputDifference::new(Executor::ALL[0], "y", tolerance);
         difference.add(&arr1(found).into_dyn(), &arr1(recorded).into_dyn(), &|at| at[0] < 2);
         difference
     }

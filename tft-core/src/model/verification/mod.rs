@@ -1,9 +1,10 @@
 //! The proof that a model computes here what it computed where it was trained.
 //!
 //! Owns the comparison of a model's outputs with those that were recorded in `expected.json` beside it.
-//! `expected` and `rows` own the document, `difference` the measure.
+//! `executor` owns what computes, `expected` and `rows` the document, `difference` the measure.
 
 mod difference;
+mod executor;
 mod expected;
 mod nested;
 mod rows;
@@ -13,9 +14,10 @@ use std::path::Path;
 use ndarray::{Array3, ArrayD, IxDyn};
 
 pub use self::difference::{OutputDifference, Tolerance};
+pub use self::executor::Executor;
 use self::expected::{Expected, ExpectedError};
 use self::rows::ExpectedRows;
-use super::{DatasetEncoding, Encoding, Model, NetworkOutput, TensorBatch, default_device, read_file};
+use super::{DatasetEncoding, Encoding, Model, NetworkOutput, TensorBatch, read_file};
 use crate::error::Error;
 
 /// How far a model's outputs are from those that pytorch-forecasting recorded.
@@ -26,7 +28,8 @@ pub struct Verification {
     pub windows: usize,
     /// How many windows were encoded from raw rows; none if no rows are recorded.
     pub windows_from_rows: usize,
-    /// Every recorded output. Padded steps are not compared.
+    /// Every recorded output of every [`Executor`], those of one after those of the other. Padded steps are not
+    /// compared.
     ///
     /// `prediction` and `network_output` are over all targets, `row_predictions` are the predictions from
     /// raw rows, the others have the names of the reference.
@@ -67,26 +70,25 @@ impl Verification {
             return Err(ExpectedError::Encoding { id: document.id.clone() }.into());
         };
         let expected = Expected::parse(text, file, &document.architecture)?;
-        let network = model.network(&default_device());
-        let run = |batch: &TensorBatch| {
-            network.forward(batch).map_err(|source| ExpectedError::Inputs { file: file.to_owned(), source })
-        };
-        let output = run(&expected.batch)?;
-        let mut verification = Self {
-            windows: expected.batch.windows(),
-            windows_from_rows: 0,
-            outputs: compare(&output, &expected, encoding)?,
-        };
-        if let Some(rows) = &expected.rows {
-            let encoded = rows.encode(encoding, file)?;
-            let predictions = encoded.predictions(&run(&encoded.batch)?)?;
-            verification.windows_from_rows = encoded.batch.windows();
-            verification.outputs.push(compare_rows(&predictions, rows));
+        let encoded = expected.rows.as_ref().map(|rows| rows.encode(encoding, file)).transpose()?;
+        let mut outputs = Vec::new();
+        for &executor in Executor::ALL {
+            let network = executor.prepare(model)?;
+            let run = |batch: &TensorBatch| {
+                network.run(batch).map_err(|source| ExpectedError::Inputs { file: file.to_owned(), source })
+            };
+            outputs.extend(compare(executor, &run(&expected.batch)?, &expected, encoding)?);
+            if let (Some(rows), Some(encoded)) = (&expected.rows, &encoded) {
+                let predictions = encoded.predictions(&run(&encoded.batch)?)?;
+                outputs.push(compare_rows(executor, &predictions, rows));
+            }
         }
-        Ok(verification)
+        let windows_from_rows = encoded.map_or(0, |encoded| encoded.batch.windows());
+        Ok(Self { windows: expected.batch.windows(), windows_from_rows, outputs })
     }
 
-    /// Returns whether every output is as near to the recorded one as the crate's numeric contract says.
+    /// Returns whether every output of every executor is as near to the recorded one as the crate's numeric
+    /// contract says.
     pub fn is_within_tolerance(&self) -> bool {
         self.outputs.iter().all(OutputDifference::is_within_tolerance)
     }
@@ -94,23 +96,25 @@ impl Verification {
 
 /// Compares what was computed from the recorded tensors.
 fn compare(
+    executor: Executor,
     output: &NetworkOutput,
     expected: &Expected,
     encoding: &DatasetEncoding,
 ) -> Result<Vec<OutputDifference>, Error> {
     let predictions = output.predictions(encoding, &expected.target_scales)?;
-    let batch = &expected.batch;
+    let lengths = &expected.batch.decoder_lengths;
     let recorded = &expected.outputs;
+    let prediction = |name| OutputDifference::new(executor, name, Tolerance::PREDICTION);
     let mut outputs = vec![
-        of_targets("prediction", &predictions, &recorded.prediction, &batch.decoder_lengths),
-        of_targets("network_output", &output.targets, &recorded.network_output, &batch.decoder_lengths),
+        of_targets(prediction("prediction"), &predictions, &recorded.prediction, lengths),
+        of_targets(prediction("network_output"), &output.targets, &recorded.network_output, lengths),
     ];
-    outputs.extend(compare_weights(output, expected));
+    outputs.extend(compare_weights(executor, output, expected));
     Ok(outputs)
 }
 
 /// Compares attention, where it is recorded, and selection weights at the valid steps.
-fn compare_weights(output: &NetworkOutput, expected: &Expected) -> Vec<OutputDifference> {
+fn compare_weights(executor: Executor, output: &NetworkOutput, expected: &Expected) -> Vec<OutputDifference> {
     let (encoder, decoder) = (&expected.batch.encoder_lengths, &expected.batch.decoder_lengths);
     let past = |at: &IxDyn, axis: usize| at[axis] < encoder[at[0]];
     let future = |at: &IxDyn, axis: usize| at[axis] < decoder[at[0]];
@@ -119,7 +123,7 @@ fn compare_weights(output: &NetworkOutput, expected: &Expected) -> Vec<OutputDif
     let mut differences = Vec::new();
     let mut compare = |name, found: ArrayD<f32>, recorded: Option<_>, is_valid: &dyn Fn(&IxDyn) -> bool| {
         let Some(recorded) = recorded else { return };
-        let mut difference = OutputDifference::new(name, Tolerance::WEIGHT);
+        let mut difference = OutputDifference::new(executor, name, Tolerance::WEIGHT);
         difference.add(&found, recorded, is_valid);
         differences.push(difference);
     };
@@ -138,19 +142,19 @@ fn compare_weights(output: &NetworkOutput, expected: &Expected) -> Vec<OutputDif
     differences
 }
 
-fn compare_rows(predictions: &[Array3<f32>], rows: &ExpectedRows) -> OutputDifference {
+fn compare_rows(executor: Executor, predictions: &[Array3<f32>], rows: &ExpectedRows) -> OutputDifference {
     let lengths = vec![usize::MAX; predictions.first().map_or(0, |target| target.dim().0)];
-    of_targets("row_predictions", predictions, &rows.predictions, &lengths)
+    let difference = OutputDifference::new(executor, "row_predictions", Tolerance::PREDICTION);
+    of_targets(difference, predictions, &rows.predictions, &lengths)
 }
 
 /// Compares all targets at the first steps of each window.
 fn of_targets(
-    name: &'static str,
+    mut difference: OutputDifference,
     found: &[Array3<f32>],
     recorded: &[ArrayD<f64>],
     lengths: &[usize],
 ) -> OutputDifference {
-    let mut difference = OutputDifference::new(name, Tolerance::PREDICTION);
     for (found, recorded) in found.iter().zip(recorded) {
         let is_valid = |at: &IxDyn| at[1] < lengths[at[0]];
         difference.add(&found.clone().into_dyn(), recorded, &is_valid);

@@ -47,11 +47,12 @@ impl Layers<'_> {
         if self.tensors.has(&bias) { add(&product, self.tensors.values(&bias)) } else { product }
     }
 
-    /// Layer normalisation with the biased variance.
+    /// Layer normalisation with the biased variance, which is infinite where single precision cannot hold it.
     pub(crate) fn norm(&self, name: &str, x: &[f64]) -> Vec<f64> {
         let count = x.len() as f64;
         let mean = x.iter().sum::<f64>() / count;
         let variance = x.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let variance = if variance > f64::from(f32::MAX) { f64::INFINITY } else { variance };
         let normal = x.iter().map(|value| (value - mean) / (variance + self.epsilon).sqrt());
         let weight = self.tensors.values(&format!("{name}.weight"));
         let bias = self.tensors.values(&format!("{name}.bias"));
