@@ -4,9 +4,8 @@ use ndarray::s;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::RngSeed;
 
-use crate::plain_parity::{PREDICTION, check};
+use crate::plain_parity::{PREDICTION, check, config};
 use crate::random_network::{RandomNetwork, networks};
 
 /// Squares of the largest are infinite; the smallest are subnormal.
@@ -19,12 +18,6 @@ enum Column {
     Constant(f32),
     /// One after the other, over and over.
     Extremes(Vec<f32>),
-}
-
-/// The same networks at each run: with weights like these some random network may come that turns one bit into
-/// anything.
-fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
 }
 
 proptest! {
