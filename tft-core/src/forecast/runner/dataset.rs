@@ -71,7 +71,8 @@ impl DatasetRunner {
         let span = self.span(fleet.origin, fleet.step_length);
         let statistics = assembly.fleet_history(window, span);
         let servers: Vec<_> = window.servers().enumerate().collect();
-        let blocks: Vec<_> = servers.chunks(config.block_windows).collect();
+        let share = servers.len().div_ceil(config.threads).max(1);
+        let blocks: Vec<_> = servers.chunks(config.block_windows.min(share)).collect();
         let found = run_blocks(config.threads, blocks.len(), |output: &mut NetworkOutput, block| {
             self.run_block(window, &assembly, (blocks[block], &statistics, span), output)
         });

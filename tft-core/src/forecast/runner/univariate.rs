@@ -54,7 +54,8 @@ impl UnivariateRunner {
     ) -> Result<Vec<Vec<Found>>, Error> {
         let servers: Vec<_> = window.servers().enumerate().collect();
         let metrics = window.schema().metrics().len().max(1);
-        let blocks: Vec<_> = servers.chunks((config.block_windows / metrics).max(1)).collect();
+        let share = servers.len().div_ceil(config.threads);
+        let blocks: Vec<_> = servers.chunks((config.block_windows / metrics).min(share).max(1)).collect();
         run_blocks(config.threads, blocks.len(), |own: &mut Block, block| {
             own.pending.series.clear();
             own.pending.histories.clear();

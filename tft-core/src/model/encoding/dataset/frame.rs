@@ -64,11 +64,10 @@ impl<'a> Frame<'a> {
         normalizer.fitted(&keys)
     }
 
-    /// Returns whether a normaliser scales two rows with the same constants.
-    pub(super) fn share_constants(&self, normalizer: &Normalizer, a: usize, b: usize) -> bool {
-        let is_same = |labels: &LabelColumn<'_>| labels.ids[a] == labels.ids[b];
-        let mut groups = normalizer.groups().iter();
-        a == b || groups.all(|name| self.labels.get(name.as_str()).is_none_or(is_same))
+    /// Returns what the constants of a normaliser depend on: the labels of each row, by group variable.
+    pub(super) fn groups_of(&self, normalizer: &Normalizer) -> Vec<&[u32]> {
+        let labels = normalizer.groups().iter().filter_map(|name| self.labels.get(name.as_str()));
+        labels.map(|labels| &*labels.ids).collect()
     }
 
     fn new(

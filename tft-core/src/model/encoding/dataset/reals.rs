@@ -146,9 +146,10 @@ impl<'a> Frame<'a> {
     }
 
     fn scaled_values(&self, window: &Window, variable: &Variable<'_>, normalizer: &Normalizer) -> Vec<f32> {
+        let groups = self.groups_of(normalizer);
         let mut constants = self.visible_constants(normalizer, window.row(0, 0));
         let value = |step: usize| {
-            if step > 0 && !self.share_constants(normalizer, window.row(step, 0), window.row(step - 1, 0)) {
+            if step > 0 && !are_same(&groups, window.row(step, 0), window.row(step - 1, 0)) {
                 constants = self.visible_constants(normalizer, window.row(step, 0));
             }
             let raw = variable.numbers.at(window.row(step, variable.lag));
@@ -196,13 +197,11 @@ impl<'a> Frame<'a> {
                 |scaler: &Normalizer| scaler.scaled(self.visible_constants(scaler, row), value, is_single);
             scaler.map_or(value, scale) as f32
         };
-        let are_same = |a: usize, b: usize| {
-            let mut both = scaler.into_iter().chain([normalizer]);
-            both.all(|normalizer| self.share_constants(normalizer, a, b))
-        };
+        let mut groups = self.groups_of(normalizer);
+        groups.extend(scaler.into_iter().flat_map(|scaler| self.groups_of(scaler)));
         let mut value = of_row(window.row(0, 0));
         let at_step = |step: usize| {
-            if step > 0 && !are_same(window.row(step, 0), window.row(step - 1, 0)) {
+            if step > 0 && !are_same(&groups, window.row(step, 0), window.row(step - 1, 0)) {
                 value = of_row(window.row(step, 0));
             }
             value
@@ -248,6 +247,11 @@ fn not_finite(window: &Window, column: &RealColumn<'_>, step: usize) -> String {
         }
         _ => format!("`{name}` of group {group:?} is not finite, since its target is not"),
     }
+}
+
+/// Whether two rows have the same labels.
+fn are_same(groups: &[&[u32]], a: usize, b: usize) -> bool {
+    a == b || groups.iter().all(|labels| labels[a] == labels[b])
 }
 
 fn raw_values(window: &Window, numbers: Numbers<'_>, lag: usize, fill: Option<f64>) -> Vec<f32> {
