@@ -127,7 +127,7 @@ impl Inference {
         }
     }
 
-    /// Works on a copy of the window, so that feeds do not wait for a forecast.
+    /// Works on a clone of the window, which shares its histories, so that feeds do not wait for a forecast.
     fn run_if_due(&mut self) {
         let started = self.clock.monotonic();
         let now = self.clock.now();

@@ -50,6 +50,9 @@ use crate::time::{Step, Timestamp};
 /// A sample in time order costs O(metrics); one out of order folds its step again. Once a server is known
 /// and has seen as many samples in a step as it sends, a sample allocates nothing.
 ///
+/// A clone costs a pointer per server and shares their histories. The first sample of a server after that
+/// copies its history, if the clone is still there: what is done with a clone never stops the feed.
+///
 /// # Examples
 /// ```
 /// use tft_core::schema::Schema;
@@ -186,7 +189,7 @@ impl RollingWindow {
     /// At most 1.1 × servers × steps × metrics × 4 bytes (from three metrics on) and a constant of about a
     /// kilobyte per server, plus the raw samples of the steps that still take more: per server at most
     /// (`grace_steps` + 1) × `samples_per_step_max` × (metrics × 4 + 9) bytes, and twice that at most while
-    /// buffers grow.
+    /// buffers grow. Servers that were fed since a clone was made are held twice while it lives.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.fleet.memory_bytes()
     }
