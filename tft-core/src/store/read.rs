@@ -154,6 +154,7 @@ impl Loader {
         let report = LoadReport {
             format_version: footer.format_version.clone(),
             saved_at: footer.saved_at,
+            log_sequence: footer.log_sequence,
             missing_metrics: missing.collect(),
             ..LoadReport::default()
         };

@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -27,14 +28,15 @@ const BATCH_ROWS: usize = 16_384;
 /// Rows of a row group, which the writer and every reader hold in memory.
 const ROW_GROUP_ROWS: usize = 131_072;
 
-/// Writes a window to `sink`.
+/// Writes a window to `sink`, and the newest frame of a log that it holds.
 pub(super) fn write<W: Write + Send>(
     window: &RollingWindow,
-    saved_at: Timestamp,
+    (saved_at, log_sequence): (Timestamp, Option<u64>),
     sink: W,
 ) -> Result<SaveReport, StoreError> {
     let fields = Arc::new(fields(window.schema()));
-    let options = ArrowWriterOptions::new().with_properties(properties(window, saved_at));
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(window, footer::keys(window, saved_at, log_sequence)));
     // Without the embedded Arrow schema, text is plain text for every reader and not a dictionary type.
     let options = options.with_skip_arrow_metadata(true);
     let sink = Hashing::new(sink);
@@ -171,14 +173,14 @@ fn fields(schema: &Schema) -> ArrowSchema {
     ArrowSchema::new(fields)
 }
 
-fn properties(window: &RollingWindow, saved_at: Timestamp) -> WriterProperties {
+fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
         .set_offset_index_disabled(true)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_key_value_metadata(Some(footer::keys(window, saved_at)));
+        .set_key_value_metadata(Some(keys));
     // Measured values hardly repeat; times and texts do, and keep the writer's dictionary. Plain floats
     // and not BYTE_STREAM_SPLIT: the gain is small, and Spark 3 cannot read that.
     for metric in window.schema().metrics() {

@@ -203,6 +203,14 @@ impl RollingWindow {
         if count > max {
             return Err(Error::new(ErrorKind::LimitExceeded, BatchTooLarge { count, max }));
         }
+        Ok(self.take_all(records, now))
+    }
+
+    fn take_all<'r>(
+        &mut self,
+        records: impl Iterator<Item = (usize, &'r Record)>,
+        now: Timestamp,
+    ) -> IngestReport {
         let mut report = IngestReport::default();
         for (index, record) in records {
             match self.take(record, now) {
@@ -217,7 +225,7 @@ impl RollingWindow {
             }
         }
         self.tick_count = self.tick_count.saturating_add(u64::from(report.accepted > 0));
-        Ok(report)
+        report
     }
 
     fn take(&mut self, record: &Record, now: Timestamp) -> Result<Placement, Fault> {

@@ -7,9 +7,9 @@
 use super::fault::{Fault, Reason};
 use super::open_step::Sample;
 use super::ring::Mark;
-use super::{RollingWindow, ServerView};
+use super::{Record, RollingWindow, ServerView};
 use crate::error::Error;
-use crate::schema::{Profile, ServerName, Status};
+use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::Timestamp;
 
 /// One sample on its way into or out of a checkpoint.
@@ -22,6 +22,11 @@ pub(crate) struct StoredSample<'a> {
 }
 
 impl ServerView<'_> {
+    /// Returns what is measured.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.window.schema
+    }
+
     /// Visits what a checkpoint keeps of this server, in time order.
     pub(crate) fn visit_stored<E>(
         &self,
@@ -70,6 +75,12 @@ impl RollingWindow {
             }
             Err(_) => Ok(false),
         }
+    }
+
+    /// Takes a batch again that was taken before, with the same outcome. It may have more records than a new
+    /// one may have today.
+    pub(crate) fn replay(&mut self, records: &[Record], taken_at: Timestamp) {
+        self.take_all(records.iter().enumerate(), taken_at);
     }
 
     /// Sets the counters that a checkpoint keeps.

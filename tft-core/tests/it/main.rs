@@ -9,8 +9,12 @@ mod bad_model;
 mod bad_rows;
 #[cfg(feature = "parquet")]
 mod checkpoint;
+#[cfg(feature = "parquet")]
+mod crash;
 #[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]
 mod default_model;
+#[cfg(feature = "parquet")]
+mod disk;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
 mod feed;
@@ -31,6 +35,8 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
+#[cfg(feature = "parquet")]
+mod store;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod verification;
 mod window_properties;
