@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use tft_core::store::Store;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -73,7 +74,7 @@ fn demo(args: DemoArgs) -> Result<(), ServiceError> {
     if config.is_once {
         return Ok(());
     }
-    let server = Server::with_engine(&config.serve, clock, engine, window)?;
+    let server = Server::with_engine(&config.serve, clock, engine, Store::in_memory(window))?;
     eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
     runtime()?.block_on(async { server.run(stop_signal()?).await })
 }

@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     UnsupportedMediaType,
     #[error("rate limit exceeded")]
     TooManyRequests(Verdict),
+    #[error("the service could not store the feed: send it again later")]
+    NotKept,
     #[error("the service could not carry out the request")]
     Internal,
 }
@@ -50,6 +52,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } | Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -67,6 +70,9 @@ impl Refusal {
             Self::MethodNotAllowed { allow } => {
                 let allow = allow.parse().unwrap_or(HeaderValue::from_static(""));
                 headers.insert(header::ALLOW, allow);
+            }
+            Self::NotKept => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // What may be left of the body is not worth reading: the connection ends instead.
             Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } => {

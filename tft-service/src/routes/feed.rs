@@ -13,7 +13,8 @@ use crate::state::ServiceState;
 use crate::wire::{FeedReply, IgnoredFeed};
 
 /// # Cancel safety
-/// Once the body is read, its records are taken even if the client goes away.
+/// Once the body is read, its records are taken even if the client goes away. The reply that acknowledges
+/// them is sent when the store's promise holds.
 pub(super) async fn feed(
     state: &Arc<ServiceState>,
     limits: &Limits,
@@ -40,6 +41,10 @@ fn refusal_of(error: &Error) -> Refusal {
     match error.kind() {
         ErrorKind::Malformed => Refusal::BadRequest(message()),
         ErrorKind::LimitExceeded => Refusal::TooLarge(message()),
+        ErrorKind::Io | ErrorKind::Unavailable => {
+            tracing::error!(error = message(), "a feed could not be kept and was refused");
+            Refusal::NotKept
+        }
         _ => {
             tracing::error!(error = message(), "a feed could not be taken");
             Refusal::Internal

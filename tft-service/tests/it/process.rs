@@ -13,9 +13,9 @@ use crate::client::Request;
 use crate::harness::{KEY, history};
 
 /// A running `tft-service`; killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: mpsc::Receiver<String>,
 }
 
@@ -27,8 +27,14 @@ fn command(directory: &Path) -> Command {
 
 impl Process {
     fn start(directory: &Path) -> Self {
+        Self::start_with(directory, |_| ())
+    }
+
+    /// Starts the program with a command that a test has changed.
+    pub(crate) fn start_with(directory: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = command(directory);
         command.args(["serve", "--port", "0"]).env("TFT_API_KEY", format!("{KEY}\n"));
+        change(&mut command);
         let mut child = command.env("PERSISTENCE_FILE", directory.join("kept.parquet")).spawn().unwrap();
         let log = lines_of(child.stderr.take().unwrap());
         let address = loop {
@@ -42,6 +48,12 @@ impl Process {
 
     fn request(&self, method: &str, target: &str) -> Request {
         Request::new(self.address, method, target)
+    }
+
+    /// Ends the program without any warning.
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "KILL", &id]).status().unwrap().success());
     }
 
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
