@@ -98,7 +98,9 @@ impl Disk {
     pub(crate) fn images_now(&self) -> Vec<Image> {
         let trace = self.lock().trace.clone();
         let mut crash = Crash::default();
-        trace.iter().for_each(|operation| crash.apply(operation));
+        for operation in &trace {
+            crash.apply(operation);
+        }
         crash.images(trace.len() as u64)
     }
 

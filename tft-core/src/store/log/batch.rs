@@ -24,8 +24,13 @@ const IS_COMPLETE: u8 = 4;
 /// Time, name and flags of a record with a name of one character.
 const RECORD_BYTES_MIN: usize = 8 + 2 + 1;
 
+/// All of a record but its values, with a name and a profile of usual length.
+const TYPICAL_RECORD_BYTES: usize = 40;
+
 /// Appends the records of a feed to `out`.
 pub(in crate::store) fn encode(records: &[Record], taken_at: Timestamp, out: &mut Vec<u8>) {
+    let values = records.first().map_or(0, |record| record.values().len());
+    out.reserve(records.len() * (TYPICAL_RECORD_BYTES + size_of::<f32>() * values));
     out.extend_from_slice(&taken_at.as_millis().to_le_bytes());
     out.extend_from_slice(&(records.len() as u32).to_le_bytes());
     for record in records {
@@ -53,6 +58,10 @@ fn encode_record(record: &Record, out: &mut Vec<u8>) {
             let bits = chunk.iter().enumerate().map(|(bit, value)| u8::from(!value.is_nan()) << bit);
             bits.fold(0, |bitmap, bit| bitmap | bit)
         }));
+    }
+    if is_complete {
+        out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        return;
     }
     for value in values.iter().filter(|value| !value.is_nan()) {
         out.extend_from_slice(&value.to_le_bytes());

@@ -150,6 +150,8 @@ mod tests {
     use super::*;
     use crate::schema::Schema;
 
+    type Frame = (u64, Vec<u8>);
+
     /// A segment from sequence 5 with three frames.
     fn segment() -> Vec<u8> {
         let mut bytes = Header::new(&Schema::server_metrics(), 5).encode().unwrap();
@@ -161,7 +163,8 @@ mod tests {
         bytes
     }
 
-    fn frames(bytes: &[u8]) -> (Vec<(u64, Vec<u8>)>, Option<(u64, &'static str)>) {
+    /// The frames of a segment, and where and why there are no more.
+    fn frames(bytes: &[u8]) -> (Vec<Frame>, Option<(u64, &'static str)>) {
         let input = Box::new(io::Cursor::new(bytes.to_vec()));
         let Opened::Segment(_, mut reader) = FrameReader::open(input, bytes.len() as u64).unwrap() else {
             return (Vec::new(), Some((0, "header")));
