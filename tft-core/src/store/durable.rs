@@ -4,7 +4,6 @@
 //! the log's promise holds; a checkpoint begins a new segment, saves a clone of the window, and then removes
 //! the segments that it covers. Starts no thread and reads no clock: who calls decides when.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -17,13 +16,12 @@ use super::config::{StoreConfig, SyncMode};
 use super::error::StoreError;
 use super::export::ServerExport;
 use super::log::error::LogError;
-use super::log::frame::{self, HEAD_BYTES};
-use super::log::header::Header;
-use super::log::recover::{self, Covered, Recovered, Tail};
-use super::log::segment::{Failure, Segment};
+use super::log::frame::HEAD_BYTES;
+use super::log::recover::{self, Covered};
 use super::log::{FRAME_BYTES_MAX, batch};
+use super::open_log::{Log, Place, is_removed, lock_files};
 use super::report::{CheckpointReport, RecoveryReport, Removal, SetAside};
-use super::storage::{FileSystem, Storage, beside, directory_of};
+use super::storage::{FileSystem, Storage, directory_of};
 use super::{FILE_BYTES_MAX, file, read, write};
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -91,31 +89,9 @@ pub struct Ticket(u64);
 pub struct WindowGuard<'s>(MutexGuard<'s, Held>);
 
 #[derive(Debug)]
-struct Place {
-    storage: Arc<dyn Storage>,
-    path: PathBuf,
-    config: StoreConfig,
-    commit: Commit,
-    _lock: Box<dyn Any + Send + Sync>,
-}
-
-#[derive(Debug)]
 struct Held {
     window: RollingWindow,
     log: Option<Log>,
-}
-
-#[derive(Debug)]
-struct Log {
-    segment: Segment,
-    /// The newest frame.
-    newest: u64,
-    /// The newest frame that the checkpoint holds.
-    covered: u64,
-    /// Segments that the next checkpoint makes superfluous, with their bytes.
-    older: Vec<(PathBuf, u64)>,
-    /// Segments that lack feeds; the next checkpoint moves them aside.
-    damaged: Vec<PathBuf>,
 }
 
 /// What a checkpoint saves, and what it makes superfluous.
@@ -415,76 +391,10 @@ impl Store {
     }
 }
 
-impl Place {
-    /// Lets no frame follow a failure that could not be undone.
-    fn note(&self, failure: Failure) -> LogError {
-        if !failure.is_undone {
-            self.commit.suspend(&failure.error);
-        }
-        failure.error
-    }
-}
-
-impl Log {
-    /// Goes on with the last segment, or begins one.
-    fn go_on(
-        storage: &dyn Storage,
-        path: &Path,
-        window: &RollingWindow,
-        (covered, recovered): (Covered, Recovered),
-    ) -> Result<Self, Error> {
-        let Recovered { newest, last, mut older, damaged } = recovered;
-        let header = Header::new(window.schema(), newest + 1);
-        let segment = match last {
-            Some(Tail { path, header: tail, length, next })
-                if tail.has_schema_of(&header) && next == header.first_sequence =>
-            {
-                Segment::resume(storage, path, tail.first_sequence, length)?
-            }
-            tail => {
-                // An empty segment of another schema has the name that the new one takes.
-                let tail = tail.filter(|tail| tail.header.first_sequence != header.first_sequence);
-                older.extend(tail.map(|tail| (tail.path, tail.length)));
-                Segment::create(storage, path, &header).map_err(|failure| failure.error)?
-            }
-        };
-        // What was read may not be durable yet, and the next feed's promise rests on it.
-        let lies_at = segment.path();
-        let failed = |action| move |source| LogError::io(lies_at, action, source);
-        segment.file().sync().map_err(failed("syncing it"))?;
-        storage.sync_directory(directory_of(path)).map_err(failed("syncing its directory"))?;
-        let covered = if let Covered::UpTo(sequence) = covered { sequence } else { 0 };
-        Ok(Self { segment, newest, covered, older, damaged })
-    }
-
-    fn append(&mut self, place: &Place, frame: &mut [u8]) -> Result<Ticket, LogError> {
-        place.commit.check()?;
-        let (bytes, max) = (self.bytes() + frame.len() as u64, place.config.log_bytes_max);
-        if bytes > max {
-            return Err(LogError::Full { bytes: self.bytes(), max });
-        }
-        let sequence = self.newest + 1;
-        frame::seal(frame, sequence);
-        self.segment.append(frame).map_err(|failure| place.note(failure))?;
-        self.newest = sequence;
-        place.commit.appended(sequence);
-        Ok(Ticket(sequence))
-    }
-
-    fn begin_segment(&mut self, place: &Place, window: &RollingWindow) -> Result<(), LogError> {
-        let header = Header::new(window.schema(), self.newest + 1);
-        let begun = Segment::create(&*place.storage, &place.path, &header);
-        let begun = begun.map_err(|failure| place.note(failure))?;
-        let ended = std::mem::replace(&mut self.segment, begun);
-        if ended.path() != self.segment.path() {
-            self.older.push((ended.path().to_owned(), ended.length()));
-        }
-        place.commit.switch_to(self.segment.file());
-        Ok(())
-    }
-
-    fn bytes(&self) -> u64 {
-        self.segment.length() + self.older.iter().map(|(_, bytes)| bytes).sum::<u64>()
+impl Ticket {
+    /// The place of a frame.
+    pub(super) fn of(sequence: u64) -> Self {
+        Self(sequence)
     }
 }
 
@@ -502,14 +412,6 @@ impl fmt::Debug for Store {
             .field("place", &self.place.as_ref().map(|place| &place.path))
             .finish_non_exhaustive()
     }
-}
-
-fn lock_files(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LogError> {
-    let lock = beside(path, |name| format!(".{name}.lock"));
-    storage.lock(&lock).map_err(|source| match source.kind() {
-        std::io::ErrorKind::WouldBlock => LogError::InUse { path: path.to_owned() },
-        _ => LogError::io(lock, "locking it", source),
-    })
 }
 
 /// Fills the window from the checkpoint, if there is one.
@@ -540,9 +442,4 @@ fn load_checkpoint(
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_removed(storage: &dyn Storage, path: &Path) -> bool {
-    let removed = storage.remove(path);
-    removed.map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |()| true)
 }

@@ -38,6 +38,7 @@ mod file;
 mod footer;
 mod guard;
 mod log;
+mod open_log;
 mod read;
 mod report;
 mod storage;

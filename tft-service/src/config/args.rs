@@ -28,7 +28,7 @@ pub struct ServeArgs {
     /// Checkpoint of the rolling window [default: `inference_rolling_window.parquet`]
     #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
     pub persistence_file: Option<String>,
-    /// When a feed counts as kept: `always` (on disk), `interval` or `never` (in the system's hands) [default: interval]
+    /// When the log is synced: `always` before a reply, at an `interval`, or `never` [default: interval]
     #[arg(long, env = "TFT_SYNC", value_name = "MODE")]
     pub sync: Option<String>,
     /// Milliseconds between syncs of the log in mode `interval` [default: 200]
