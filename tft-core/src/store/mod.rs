@@ -29,6 +29,7 @@ mod file;
 mod footer;
 mod guard;
 mod read;
+mod rows;
 mod write;
 
 use std::path::{Path, PathBuf};
