@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use arrow_schema::DataType;
 use parquet::errors::ParquetError;
 
+use super::pickle::PickleError;
 use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,8 @@ pub(super) enum StoreError {
     Value { column: String, value: String, row: u64, expected: &'static str },
     #[error("footer key `{key}` has `{value}`, expected is {expected}")]
     FooterKey { key: &'static str, value: String, expected: &'static str },
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
     #[error("does not fit into the window")]
     Window { source: Error },
     #[error("{action} failed")]
@@ -76,6 +79,7 @@ impl StoreError {
             | Self::Encoding { .. }
             | Self::ColumnType { .. } => ErrorKind::InvalidInput,
             Self::TooMany { .. } => ErrorKind::LimitExceeded,
+            Self::Pickle(error) => error.kind(),
             Self::Encode { .. } => ErrorKind::Internal,
             Self::Window { source } => source.kind(),
             Self::Io { .. } => ErrorKind::Io,

@@ -57,7 +57,11 @@ pub(super) fn replace<R>(
 
 /// Moves a file to `<name>.corrupt-<time>`, or to that with a number if there is such a file already.
 pub(super) fn move_aside(path: &Path, at: Timestamp) -> Result<PathBuf, StoreError> {
-    let suffix = format!("corrupt-{}", compact_time(at));
+    rename_with_suffix(path, &format!("corrupt-{}", compact_time(at)))
+}
+
+/// Moves a file to `<name>.<suffix>`, or to that with a number if there is such a file already.
+pub(super) fn rename_with_suffix(path: &Path, suffix: &str) -> Result<PathBuf, StoreError> {
     let (aside, _) = create_new(|number| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
         with_name(path, |name| format!("{name}.{suffix}{number}"))

@@ -28,6 +28,7 @@ mod error;
 mod file;
 mod footer;
 mod guard;
+pub mod pickle;
 mod read;
 mod rows;
 mod write;

@@ -176,7 +176,7 @@ impl Loader {
                 .as_mut()
                 .and_then(|statuses| statuses.get(row, |text| schema.statuses().parse(text)).copied());
             self.rows.report.statuses_unknown += u64::from(status == Some(None));
-            self.rows.rows.push(Row { at, server, profile, status: status.flatten() });
+            self.rows.pending.push(Row { at, server, profile, status: status.flatten() });
         }
         Ok(())
     }

@@ -15,8 +15,9 @@ use crate::window::{RollingWindow, StoredSample};
 pub(super) struct Rows {
     pub(super) window: RollingWindow,
     pub(super) names: Names,
-    pub(super) rows: Vec<Row>,
-    /// `[row][metric]`; NaN is a missing value.
+    /// Rows that the window has not taken yet.
+    pub(super) pending: Vec<Row>,
+    /// Theirs, `[row][metric]`; NaN is a missing value.
     pub(super) values: Vec<f32>,
     pub(super) report: LoadReport,
 }
@@ -52,18 +53,18 @@ impl Names {
 
 impl Rows {
     pub(super) fn new(window: RollingWindow, report: LoadReport) -> Self {
-        Self { window, names: Names::default(), rows: Vec::new(), values: Vec::new(), report }
+        Self { window, names: Names::default(), pending: Vec::new(), values: Vec::new(), report }
     }
 
     /// Gives the collected rows to the window in the order in which they came.
     pub(super) fn restore(&mut self) -> Result<(), StoreError> {
-        self.restore_in(0..self.rows.len())
+        self.restore_in(0..self.pending.len())
     }
 
     /// Gives the collected rows to the window, the oldest first.
     pub(super) fn restore_in_time_order(&mut self) -> Result<(), StoreError> {
-        let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_by_key(|&row| self.rows[row].at);
+        let mut order: Vec<usize> = (0..self.pending.len()).collect();
+        order.sort_by_key(|&row| self.pending[row].at);
         self.restore_in(order)
     }
 
@@ -81,7 +82,7 @@ impl Rows {
         let stride = self.window.schema().metrics().len();
         for row in order {
             let values = &self.values[row * stride..(row + 1) * stride];
-            let Row { at, server, profile, status } = &self.rows[row];
+            let Row { at, server, profile, status } = &self.pending[row];
             let sample = StoredSample { at: *at, status: *status, values };
             let is_empty = status.is_none() && values.iter().all(|value| value.is_nan());
             let name = &self.names.names[*server];
@@ -92,7 +93,7 @@ impl Rows {
                     .map_err(|source| StoreError::Window { source })?;
             self.report.rows_dropped += u64::from(!taken);
         }
-        self.rows.clear();
+        self.pending.clear();
         self.values.clear();
         Ok(())
     }
