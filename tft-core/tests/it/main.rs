@@ -5,6 +5,8 @@
 mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
+#[cfg(feature = "parquet")]
+mod bad_pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_rows;
 #[cfg(feature = "parquet")]
@@ -24,6 +26,8 @@ mod imported;
 mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+#[cfg(feature = "parquet")]
+mod pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod plain_network;
 #[cfg(all(feature = "burn", feature = "parquet"))]

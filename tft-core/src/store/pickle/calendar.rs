@@ -105,5 +105,5 @@ pub(super) fn timestamp(arguments: &[Value]) -> Option<Value> {
 
 fn offset(seconds: i64) -> Option<Value> {
     let is_possible = seconds.abs() < SECONDS_PER_DAY;
-    is_possible.then_some(Value::Zone(Zone::Offset(seconds as i32 * 1000)))
+    is_possible.then(|| Value::Zone(Zone::Offset(seconds as i32 * 1000)))
 }

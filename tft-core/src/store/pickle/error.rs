@@ -16,6 +16,8 @@ pub(in crate::store) enum PickleError {
     Refused { what: &'static str, at: usize },
     #[error("has `{name}` at byte {at} with arguments that Python does not write")]
     Arguments { name: &'static str, at: usize },
+    #[error("has a local time at byte {at} whose zone is only named, and there is no time zone database")]
+    NamedZone { at: usize },
     #[error("has more than {max} {what}")]
     TooMany { what: &'static str, max: usize },
     #[error("is {found}, expected is a dict with `rolling_window`")]
@@ -37,6 +39,7 @@ impl PickleError {
             | Self::Global { .. }
             | Self::Refused { .. }
             | Self::Arguments { .. }
+            | Self::NamedZone { .. }
             | Self::NotADict { .. }
             | Self::MissingKey { .. }
             | Self::Key { .. }

@@ -140,7 +140,7 @@ impl Global {
             }
             (Self::DateTime, _) => {
                 if let [_, Value::Zone(Zone::Named)] = arguments {
-                    return Err(PickleError::Refused { what: NAMED_ZONE, at });
+                    return Err(PickleError::NamedZone { at });
                 }
                 calendar::datetime(graph, arguments)
             }
@@ -200,5 +200,3 @@ fn encode(graph: &mut Graph<'_>, arguments: &[Value]) -> Result<Option<Value>, P
 
 /// Most arguments of any name on the list.
 const ARGUMENTS_MAX: usize = 4;
-
-const NAMED_ZONE: &str = "a local time, which takes the rules of a named time zone";

@@ -150,7 +150,8 @@ impl<'a> Graph<'a> {
             Value::Bool(value) => if value { "True" } else { "False" }.to_owned(),
             Value::Int(value) => value.to_string(),
             Value::HugeInt => "an integer beyond 64 bits".to_owned(),
-            Value::Float(value) => value.to_string(),
+            // Not `{value}`, which writes a large number in hundreds of digits.
+            Value::Float(value) => format!("{value:?}"),
             Value::Text(span) => {
                 let bytes = self.bytes(span);
                 abbreviate(&String::from_utf8_lossy(bytes.get(..limits::TEXT_BYTES_MAX).unwrap_or(bytes)))
