@@ -19,6 +19,7 @@ use tft_core::window::{RollingWindow, WindowConfig};
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
+use crate::migrate;
 use crate::state::ServiceState;
 
 /// Saves the window of a running service, if it is to be kept.
@@ -30,9 +31,9 @@ pub(crate) struct Checkpointer {
     saved_generation: u64,
 }
 
-/// Loads the checkpoint, or starts with an empty window if there is none.
+/// Loads the checkpoint; without one takes over the original system's pickle, or starts with an empty window.
 ///
-/// A corrupt checkpoint is moved aside and never deleted.
+/// A corrupt checkpoint is moved aside and never deleted, and nothing is read in its place.
 ///
 /// # Errors
 /// [`ServiceError::Persistence`] if the file cannot be read or no file can be written beside it.
@@ -46,12 +47,16 @@ pub(crate) fn open(
     let fresh =
         || RollingWindow::new(schema.clone(), config.clone()).map_err(|source| unusable(path, source));
     if !path.try_exists().map_err(|source| unusable(path, source))? {
-        tell_fresh_start(path);
+        if let Some(window) = migrate::at_start(path, schema, config, now)? {
+            return Ok(window);
+        }
+        tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
         return fresh();
     }
     match store::load(path, schema.clone(), config.clone()) {
         Ok((window, report)) => {
             tell_loaded(&window, &report);
+            migrate::tell_unused(path);
             Ok(window)
         }
         Err(error) if error.is_corrupt() => {
@@ -114,14 +119,6 @@ fn tell_loaded(window: &RollingWindow, report: &LoadReport) {
             "not everything in the checkpoint could be used"
         );
     }
-}
-
-fn tell_fresh_start(path: &Path) {
-    if path.with_extension("pkl").exists() {
-        // Reading a pickle runs whatever it says; it stays where it is.
-        tracing::warn!("a legacy pickle file lies beside PERSISTENCE_FILE and is not read");
-    }
-    tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
 }
 
 /// Finds out at start, rather than at the first checkpoint, that nothing can be saved.

@@ -21,6 +21,7 @@
 //!
 //! Version 1.0 is what the original system wrote: timestamps as text, `state` or `status`, floats of either
 //! width, rows of all servers mixed and as frequent as they were fed. Also a file without footer keys loads.
+//! What the original wrote before it had Parquet is read by [`pickle`].
 
 mod checksum;
 mod columns;

@@ -9,6 +9,7 @@ mod demo;
 mod feed;
 mod harness;
 mod hostile_input;
+mod migration;
 mod model;
 mod process;
 mod replies;
