@@ -36,6 +36,8 @@ pub(super) enum StoreError {
     ColumnType { column: String, found: DataType, expected: &'static str },
     #[error("column `{column}` has the encoding {encoding}, a delta encoding of text, which is not read")]
     Encoding { column: String, encoding: i64 },
+    #[error("column `{column}` is compressed with {codec}, readable are none, snappy and zstd")]
+    Compression { column: String, codec: String },
     #[error("column `{column}` has no value in row {row}")]
     Null { column: String, row: u64 },
     #[error("column `{column}` has `{value}` in row {row}, expected is {expected}")]
@@ -77,6 +79,7 @@ impl StoreError {
             | Self::NoMetricColumn { .. }
             | Self::RepeatedColumn { .. }
             | Self::Encoding { .. }
+            | Self::Compression { .. }
             | Self::ColumnType { .. } => ErrorKind::InvalidInput,
             Self::TooMany { .. } => ErrorKind::LimitExceeded,
             Self::Pickle(error) => error.kind(),

@@ -18,6 +18,8 @@ mod explain;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
+#[cfg(feature = "parquet")]
+mod foreign_checkpoint;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
