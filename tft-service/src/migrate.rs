@@ -85,9 +85,8 @@ pub(crate) fn by_command(args: MigrateArgs) -> Result<(), ServiceError> {
     let engine = Engine::load(model_dir.as_deref(), Schema::server_metrics())?;
     let migration = Migration { pickle: &pickle, checkpoint: &to };
     let now = SystemClock::new().now();
-    let error = match migration.run(&engine.facts().schema, &engine.window_config(), now) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
+    let Err(error) = migration.run(&engine.facts().schema, &engine.window_config(), now) else {
+        return Ok(());
     };
     if !error.is_io() {
         let moved = migration.set_aside()?;

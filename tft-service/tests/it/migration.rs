@@ -1,6 +1,6 @@
 //! The original system's pickle becomes the checkpoint: at start and by command, or is set aside.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use tempfile::TempDir;
@@ -39,8 +39,8 @@ fn migration_lines(process: &Process) -> Vec<&str> {
     process.start.iter().filter_map(|line| Some(line.split_once("[MIGRATION] ")?.1)).collect()
 }
 
-fn rows_of(checkpoint: PathBuf) -> u64 {
-    store::load(&checkpoint, Schema::server_metrics(), WindowConfig::default()).unwrap().1.rows
+fn rows_of(checkpoint: &Path) -> u64 {
+    store::load(checkpoint, Schema::server_metrics(), WindowConfig::default()).unwrap().1.rows
 }
 
 fn migrate(directory: &TempDir, arguments: &[&str]) -> Output {
@@ -57,7 +57,7 @@ fn a_pickle_is_taken_over_at_start() {
     let process = Process::start(directory.path());
     assert_eq!(window_size(&process), 9);
     assert_eq!(names(&directory), ["kept.parquet", "kept.pkl.migrated"]);
-    assert!(rows_of(directory.path().join("kept.parquet")) > 0);
+    assert!(rows_of(&directory.path().join("kept.parquet")) > 0);
     let told = migration_lines(&process);
     assert!(told.len() >= 4 && told[0].starts_with("reading the legacy pickle as data"), "{told:?}");
     assert!(told.last().unwrap().starts_with("done"), "{told:?}");
@@ -119,7 +119,7 @@ fn the_command_says_what_it_did() {
 
     let output = migrate(&directory, &["--from", "kept.pkl.migrated", "--to", "other.parquet"]);
     assert!(output.status.success(), "{}", log_of(&output));
-    let rows = |name: &str| rows_of(directory.path().join(name));
+    let rows = |name: &str| rows_of(&directory.path().join(name));
     assert_eq!(rows("other.parquet"), rows("kept.parquet"));
 }
 
