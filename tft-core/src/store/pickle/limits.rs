@@ -1,5 +1,5 @@
 //! How large a pickle may be. Together they bound memory to about a gigabyte and time to seconds, whatever the
-//! bytes say; the original system's file has 2.3 MB, 6,000 rows and half a million instructions.
+//! bytes say; the original system's file has 2.3 MB, 6,000 rows and about half a million instructions.
 
 /// Most bytes of a file; also keeps every position within 32 bits.
 pub(super) const BYTES_MAX: u64 = 128 << 20;
