@@ -1,4 +1,4 @@
-//! The command line: `serve`, which is the default, `demo` and `model`.
+//! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, ModelCommand, ServeArgs};
+use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand, ServeArgs};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
+use crate::migrate;
 use crate::model;
 use crate::server::Server;
 
@@ -32,6 +33,13 @@ enum Command {
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Take over the window that the original system left as a pickle
+    ///
+    /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
+    /// pickle renamed to `<name>.migrated`; otherwise the exit code is 1, one line says what is wrong with which
+    /// byte or row, and the pickle is renamed to `<name>.backup`. `serve` does the same when it starts without a
+    /// checkpoint and finds a pickle beside its place.
+    Migrate(MigrateArgs),
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
@@ -48,6 +56,7 @@ pub fn run() -> ExitCode {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
     };
     match done {

@@ -16,6 +16,7 @@ use tft_core::window::RollingWindow;
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
+use crate::migrate;
 use crate::state::ServiceState;
 
 /// Saves checkpoints of a running service, if its window is to be kept.
@@ -28,7 +29,8 @@ pub(crate) struct Checkpointer {
     cost: Duration,
 }
 
-/// Opens the checkpoint and the log beside it, or begins them, and fills an empty window from them.
+/// Opens the checkpoint and the log beside it, and fills an empty window from them. Where there is neither, takes
+/// over the original system's pickle, or begins them with the empty window.
 ///
 /// # Errors
 /// [`ServiceError::Persistence`] if a file cannot be read or written, or another process has it open. What is
@@ -39,8 +41,15 @@ pub(crate) fn open(
     config: StoreConfig,
     now: Timestamp,
 ) -> Result<Store, ServiceError> {
+    let is_new = !Store::exists(path).map_err(|source| unusable(path, source))?;
+    if is_new && let Some(store) = migrate::at_start(path, &empty, &config, now)? {
+        return Ok(store);
+    }
     let (store, report) = Store::open(path, empty, config, now).map_err(|source| unusable(path, source))?;
     tell_recovered(path, &store.window(), &report);
+    if !is_new {
+        migrate::tell_unused(path);
+    }
     Ok(store)
 }
 
@@ -118,7 +127,8 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         tracing::error!(%damage, "acknowledged feeds are lost");
     }
     if report.checkpoint.is_none() && report.segments == 0 && report.set_aside.is_empty() {
-        return tell_fresh_start(path);
+        tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
+        return;
     }
     let (servers, steps) = (window.server_count(), window.step_count());
     tracing::info!(
@@ -155,14 +165,6 @@ fn tell_unused(report: &LoadReport) {
             "not everything in the checkpoint could be used"
         );
     }
-}
-
-fn tell_fresh_start(path: &Path) {
-    if path.with_extension("pkl").exists() {
-        // Reading a pickle runs whatever it says; it stays where it is.
-        tracing::warn!("a legacy pickle file lies beside PERSISTENCE_FILE and is not read");
-    }
-    tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
 }
 
 fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {

@@ -11,18 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::commit::Commit;
 use super::config::{StoreConfig, SyncMode};
 use super::error::StoreError;
 use super::export::ServerExport;
 use super::log::error::LogError;
 use super::log::frame::HEAD_BYTES;
-use super::log::recover::{self, Covered};
-use super::log::{FRAME_BYTES_MAX, batch};
+use super::log::recover::{self, Covered, Recovered};
+use super::log::{FRAME_BYTES_MAX, batch, segment};
 use super::open_log::{Log, Place, is_removed, lock_files};
 use super::report::{CheckpointReport, RecoveryReport, Removal, SetAside};
-use super::storage::{FileSystem, Storage, directory_of};
-use super::{FILE_BYTES_MAX, file, read, write};
+use super::storage::{FileSystem, Storage, directory_of, name_of};
+use super::{FILE_BYTES_MAX, SaveReport, file, read, write};
 use crate::error::Error;
 use crate::time::Timestamp;
 use crate::window::{Feed, IngestReport, Record, RollingWindow};
@@ -148,11 +147,54 @@ impl Store {
         let covered = load_checkpoint(&*storage, path, &mut window, &mut report, now)?;
         let recovered = recover::recover(&*storage, path, covered, (&mut window, &mut report), now)?;
         let log = Log::go_on(&*storage, path, &window, (covered, recovered))?;
-        let commit =
-            Commit::new(Arc::clone(&storage), directory_of(path).to_owned(), log.segment.file(), log.newest);
-        let place = Place { storage, path: path.to_owned(), config, commit, _lock: lock };
-        let held = Held { window, log: Some(log) };
-        Ok((Self { held: Mutex::new(held), place: Some(place), checkpointing: Mutex::new(()) }, report))
+        let place = Place::new((storage, lock), path, config, &log);
+        Ok((Self::of(window, log, place), report))
+    }
+
+    /// Keeps a window at `path`, where there is no store yet: when this returns, its checkpoint is durable and its
+    /// log empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is a checkpoint or a log, which are left
+    /// as they are; otherwise as [`open`](Self::open).
+    pub fn create(
+        path: &Path,
+        window: RollingWindow,
+        config: StoreConfig,
+        now: Timestamp,
+    ) -> Result<(Self, SaveReport), Error> {
+        Self::create_on(Arc::new(FileSystem), path, window, config, now)
+    }
+
+    /// Creates a store whose files lie somewhere else than in the operating system's file system.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_on(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        window: RollingWindow,
+        config: StoreConfig,
+        now: Timestamp,
+    ) -> Result<(Self, SaveReport), Error> {
+        config.validate()?;
+        let lock = lock_files(&*storage, path)?;
+        if is_kept(&*storage, path)? {
+            return Err(LogError::Exists { path: path.to_owned() }.into());
+        }
+        let saved = file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), file))
+            .map_err(|error| error.at(path))?;
+        let log = Log::go_on(&*storage, path, &window, (Covered::UpTo(0), Recovered::nothing()))?;
+        let place = Place::new((storage, lock), path, config, &log);
+        Ok((Self::of(window, log, place), saved))
+    }
+
+    /// Returns whether there is a checkpoint at `path`, or a log beside it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the directory cannot be listed.
+    pub fn exists(path: &Path) -> Result<bool, Error> {
+        is_kept(&FileSystem, path)
     }
 
     /// Holds a window that is kept nowhere: every promise is that of memory.
@@ -264,6 +306,11 @@ impl Store {
     /// Bytes.
     pub fn log_bytes(&self) -> u64 {
         self.lock().log.as_ref().map_or(0, Log::bytes)
+    }
+
+    fn of(window: RollingWindow, log: Log, place: Place) -> Self {
+        let held = Held { window, log: Some(log) };
+        Self { held: Mutex::new(held), place: Some(place), checkpointing: Mutex::new(()) }
     }
 
     fn append_with(
@@ -412,6 +459,14 @@ impl fmt::Debug for Store {
             .field("place", &self.place.as_ref().map(|place| &place.path))
             .finish_non_exhaustive()
     }
+}
+
+/// Returns whether there is a checkpoint at `path`, or a log beside it.
+fn is_kept(storage: &dyn Storage, path: &Path) -> Result<bool, Error> {
+    let failed = |source| LogError::io(path, "listing files beside it", source);
+    let has_checkpoint =
+        storage.list(directory_of(path)).map_err(failed)?.iter().any(|name| *name == name_of(path));
+    Ok(has_checkpoint || !segment::list(storage, path).map_err(failed)?.is_empty())
 }
 
 /// Fills the window from the checkpoint, if there is one.

@@ -72,7 +72,15 @@ pub(super) fn replace<R>(
 
 /// Moves a file to `<name>.corrupt-<time>`, or to that with a number if there is such a file already.
 pub(super) fn move_aside(storage: &dyn Storage, path: &Path, at: Timestamp) -> Result<PathBuf, StoreError> {
-    let suffix = format!("{ASIDE_INFIX}{}", compact_time(at));
+    rename_with_suffix(storage, path, &format!("{ASIDE_INFIX}{}", compact_time(at)))
+}
+
+/// Moves a file to `<name><suffix>`, or to that with a number if there is such a file already.
+pub(super) fn rename_with_suffix(
+    storage: &dyn Storage,
+    path: &Path,
+    suffix: &str,
+) -> Result<PathBuf, StoreError> {
     let (mut placeholder, _) = create_new(storage, |number| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
         beside(path, |name| format!("{name}{suffix}{number}"))

@@ -26,6 +26,12 @@
 //!
 //! Version 1.0 is what the original system wrote: timestamps as text, `state` or `status`, floats of either
 //! width, rows of all servers mixed and as frequent as they were fed. Also a file without footer keys loads.
+//! What the original wrote before it had Parquet is read by [`pickle`].
+//!
+//! Files of other programs load if they have such columns: text in any of Arrow's types or categorical, times of any
+//! unit with or without a zone, numbers of any width, further columns and indexes beside them; uncompressed or in
+//! snappy or zstd. `scripts/check_parquet.py` shows that pandas, fastparquet, DuckDB and Spark read what is written,
+//! `tests/fixtures/checkpoint/foreign.py` writes what is read.
 
 mod checksum;
 mod columns;
@@ -39,8 +45,10 @@ mod footer;
 mod guard;
 mod log;
 mod open_log;
+pub mod pickle;
 mod read;
 mod report;
+mod rows;
 mod storage;
 mod write;
 

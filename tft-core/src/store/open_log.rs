@@ -45,6 +45,17 @@ pub(super) struct Log {
 }
 
 impl Place {
+    pub(super) fn new(
+        (storage, lock): (Arc<dyn Storage>, Box<dyn Any + Send + Sync>),
+        path: &Path,
+        config: StoreConfig,
+        log: &Log,
+    ) -> Self {
+        let directory = directory_of(path).to_owned();
+        let commit = Commit::new(Arc::clone(&storage), directory, log.segment.file(), log.newest);
+        Self { storage, path: path.to_owned(), config, commit, _lock: lock }
+    }
+
     /// Lets no frame follow a failure that could not be undone.
     fn note(&self, failure: Failure) -> LogError {
         if !failure.is_undone {

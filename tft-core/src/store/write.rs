@@ -83,7 +83,7 @@ fn write_rows<W: Write + Send>(
             if batch.times.len() == BATCH_ROWS {
                 rows += batch.flush(fields, writer)?;
             }
-            Ok(())
+            Ok::<_, StoreError>(())
         })?;
     }
     Ok(rows + batch.flush(fields, writer)?)

@@ -220,3 +220,27 @@ fn any_bit_of_the_newest_segment_may_change() {
         assert!(report.bytes_dropped > 0 || !report.damage.is_empty(), "bit {bit}: {report:?}");
     }
 }
+
+#[test]
+fn a_created_store_is_nothing_or_whole_and_promises_what_follows() {
+    let states = states();
+    let disk = Disk::default();
+    let mut first = window();
+    first.ingest(&feed(1), at(1)).unwrap();
+    let config = StoreConfig { sync: SyncMode::Always, ..StoreConfig::default() };
+    let create = |window| Store::create_on(Arc::new(disk.clone()), path(), window, config.clone(), at(1));
+    let (store, saved) = create(first.clone()).unwrap();
+    assert!(saved.rows > 0);
+    disk.mark(1);
+    let (_, ticket) = store.append(&feed(2), at(2)).unwrap();
+    store.commit(ticket).unwrap();
+    disk.mark(2);
+    assert_eq!(create(first.clone()).unwrap_err().kind(), tft_core::ErrorKind::Unavailable);
+    drop(store);
+    assert_eq!(create(first).unwrap_err().kind(), tft_core::ErrorKind::InvalidInput);
+    disk.crash_images(|promised, image| {
+        let (count, report) = feeds_in(image, &states);
+        assert!((promised.unwrap_or(0)..=2).contains(&count), "{count} of {promised:?}: {report:?}");
+        assert_eq!((report.damage, report.set_aside), (vec![], vec![]));
+    });
+}

@@ -5,6 +5,8 @@
 mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
+#[cfg(feature = "parquet")]
+mod bad_pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_rows;
 #[cfg(feature = "parquet")]
@@ -20,6 +22,8 @@ mod explain;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
+#[cfg(feature = "parquet")]
+mod foreign_checkpoint;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
@@ -28,6 +32,8 @@ mod imported;
 mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+#[cfg(feature = "parquet")]
+mod pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod plain_network;
 #[cfg(all(feature = "burn", feature = "parquet"))]

@@ -25,7 +25,8 @@ pub struct ServeArgs {
     /// Directory of the model [default: the built-in model]
     #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<String>,
-    /// Checkpoint of the rolling window [default: `inference_rolling_window.parquet`]
+    /// Checkpoint of the rolling window; where there is none, the original system's pickle beside it is taken over
+    /// [default: `inference_rolling_window.parquet`]
     #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
     pub persistence_file: Option<String>,
     /// When the log is synced: `always` before a reply, at an `interval`, or `never` [default: interval]
@@ -72,6 +73,21 @@ pub struct DemoArgs {
     pub model_dir: Option<String>,
 }
 
+/// The settings of `migrate`, as given.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[non_exhaustive]
+pub struct MigrateArgs {
+    /// The pickle [default: the checkpoint's name with the extension `pkl`]
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<String>,
+    /// The checkpoint, which must not exist yet [default: `inference_rolling_window.parquet`]
+    #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
+    pub to: Option<String>,
+    /// Directory of the model that says how much history is kept [default: the built-in model]
+    #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
+    pub model_dir: Option<String>,
+}
+
 /// The commands of `model`.
 #[derive(Debug, Clone, clap::Subcommand)]
 #[non_exhaustive]
@@ -101,6 +117,15 @@ pub(crate) struct DemoConfig {
     pub(crate) is_json: bool,
     /// How to serve afterwards: on loopback, and nothing is kept.
     pub(crate) serve: Config,
+}
+
+impl MigrateArgs {
+    /// Returns the pickle and the checkpoint, and the model's directory.
+    pub(crate) fn into_paths(self) -> (Option<PathBuf>, PathBuf, Option<PathBuf>) {
+        let path = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).map(PathBuf::from);
+        let to = path(self.to).or(Config::default().persistence_file).unwrap_or_default();
+        (path(self.from), to, path(self.model_dir))
+    }
 }
 
 impl DemoArgs {

@@ -10,6 +10,7 @@ mod feed;
 mod harness;
 mod hostile_input;
 mod kill;
+mod migration;
 mod model;
 mod process;
 mod replies;

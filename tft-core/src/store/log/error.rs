@@ -24,6 +24,8 @@ pub(in crate::store) enum LogError {
     NotDurable { reason: Arc<str> },
     #[error("store `{path}` is open in another process")]
     InUse { path: PathBuf },
+    #[error("store `{path}` exists already")]
+    Exists { path: PathBuf },
     #[error("window for a store has {servers} servers already, expected is an empty one")]
     WindowNotEmpty { servers: usize },
 }
@@ -38,7 +40,9 @@ impl From<LogError> for Error {
     fn from(error: LogError) -> Self {
         let kind = match error {
             LogError::Io { .. } | LogError::NotDurable { .. } => ErrorKind::Io,
-            LogError::Version { .. } | LogError::WindowNotEmpty { .. } => ErrorKind::InvalidInput,
+            LogError::Version { .. } | LogError::WindowNotEmpty { .. } | LogError::Exists { .. } => {
+                ErrorKind::InvalidInput
+            }
             LogError::SchemaTooLarge { .. } | LogError::FeedTooLarge { .. } => ErrorKind::LimitExceeded,
             LogError::Full { .. } | LogError::Suspended { .. } | LogError::InUse { .. } => {
                 ErrorKind::Unavailable

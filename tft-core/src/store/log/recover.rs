@@ -92,13 +92,20 @@ pub(in crate::store) fn recover(
         Covered::UpTo(sequence) => (sequence, Some(sequence.saturating_add(1))),
         Covered::Unknown => (0, None),
     };
-    let recovered = Recovered { newest, last: None, older: Vec::new(), damaged: Vec::new() };
+    let recovered = Recovered { newest, ..Recovered::nothing() };
     let mut replay = Replay { storage, window, report, now, expected, recovered };
     replay.report.segments = listed.len();
     for ((first, path), end) in listed.into_iter().zip(ends) {
         replay.take_segment(Span { path, first, end })?;
     }
     Ok(replay.recovered)
+}
+
+impl Recovered {
+    /// What the log of a new store leaves.
+    pub(in crate::store) fn nothing() -> Self {
+        Self { newest: 0, last: None, older: Vec::new(), damaged: Vec::new() }
+    }
 }
 
 impl Replay<'_> {
