@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::fault::Reason;
 use super::open_step::{Placement, Sample};
+#[cfg(feature = "parquet")]
+use super::ring::Mark;
 use super::server::{Rules, Server};
 use crate::schema::{Profile, ServerName};
 use crate::time::Step;
@@ -62,6 +64,32 @@ impl Fleet {
         self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;
         self.newest = self.newest.max(Some(step));
         Ok((server, placement))
+    }
+
+    /// Gives closed steps of one sample each to their server, which is made if it is new; returns the server, and
+    /// whether it took them.
+    #[cfg(feature = "parquet")]
+    pub(super) fn add_closed(
+        &mut self,
+        name: &ServerName,
+        profile: impl FnOnce() -> Profile,
+        (steps, rows): (&[(Step, Mark)], &[f32]),
+        rules: &Rules,
+    ) -> Result<Option<&mut Server>, Reason> {
+        let (Some(&(first, _)), Some(&(last, _))) = (steps.first(), steps.last()) else { return Ok(None) };
+        let slot = match self.slot_by_name.get(name) {
+            Some(&slot) => slot as usize,
+            None => self.insert(name, profile, first, rules)?,
+        };
+        let server =
+            Arc::make_mut(self.slots[slot].as_mut().expect("invariant: an indexed slot is occupied"));
+        let steps_before = server.ring().sampled_steps();
+        if !server.add_closed(steps, rows) {
+            return Ok(None);
+        }
+        self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;
+        self.newest = self.newest.max(Some(last));
+        Ok(Some(server))
     }
 
     /// Forgets a server; returns whether there was one of this name.

@@ -250,9 +250,7 @@ impl RollingWindow {
         let sample = Sample { at: record.timestamp(), mark, values: record.values() };
         let infer = || self.schema.profiles().infer(record.server().as_str()).clone();
         let (server, placement) = self.fleet.add(record.server(), infer, sample, &self.rules)?;
-        if let Some(profile) = record.profile().filter(|&profile| *profile != server.profile) {
-            server.profile = profile.clone();
-        }
+        server.tell_profile(record.profile());
         self.generation += 1;
         Ok(placement)
     }

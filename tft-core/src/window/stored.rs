@@ -64,16 +64,44 @@ impl RollingWindow {
         let infer = || self.schema.profiles().infer(name.as_str()).clone();
         match self.fleet.add(name, infer, sample, &self.rules) {
             Ok((server, _)) => {
-                if let Some(profile) = profile.filter(|&profile| *profile != server.profile) {
-                    server.profile = profile.clone();
-                }
+                server.tell_profile(profile);
                 Ok(true)
             }
-            Err(reason @ Reason::FleetFull { .. }) => {
-                let fault = Fault::new("server_name", name.as_str(), reason);
-                Err(Error::new(crate::ErrorKind::LimitExceeded, fault))
-            }
+            Err(reason @ Reason::FleetFull { .. }) => Err(does_not_fit(name, reason)),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// Takes samples of one server from a checkpoint for as long as each is the only one of a closed step; returns
+    /// how many, and the rest is for [`restore`](Self::restore). What they make of the window is what it would.
+    ///
+    /// # Shapes
+    /// `rows`: `[sample][metric]`.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub(crate) fn restore_closed(
+        &mut self,
+        name: &ServerName,
+        profile: Option<&Profile>,
+        samples: &[(Timestamp, Option<Status>)],
+        rows: &[f32],
+    ) -> Result<usize, Error> {
+        let config = &self.rules.config;
+        let steps: Vec<_> =
+            samples.iter().map(|&(at, status)| (config.step.step_at(at), Mark::of(status))).collect();
+        let rising = steps.array_windows().take_while(|[earlier, later]| earlier.0 < later.0).count();
+        let Some(&(newest, _)) = steps.get(rising) else { return Ok(0) };
+        let oldest_open = newest.plus(-(config.grace_steps as i64));
+        let closed = steps[..=rising].partition_point(|&(step, _)| step < oldest_open);
+        let infer = || self.schema.profiles().infer(name.as_str()).clone();
+        match self.fleet.add_closed(name, infer, (&steps[..closed], rows), &self.rules) {
+            Ok(Some(server)) => {
+                server.tell_profile(profile);
+                Ok(closed)
+            }
+            Ok(None) => Ok(0),
+            Err(reason) => Err(does_not_fit(name, reason)),
         }
     }
 
@@ -96,4 +124,8 @@ impl RollingWindow {
             }
         }
     }
+}
+
+fn does_not_fit(name: &ServerName, reason: Reason) -> Error {
+    Error::new(crate::ErrorKind::LimitExceeded, Fault::new("server_name", name.as_str(), reason))
 }
