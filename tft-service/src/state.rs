@@ -15,6 +15,7 @@ use tft_core::time::Step;
 use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWindow};
 
 use crate::clock::Clock;
+use crate::http::BodyType;
 use crate::snapshot::Snapshot;
 
 /// The shared state of the service.
@@ -86,8 +87,15 @@ impl ServiceState {
     ///
     /// # Errors
     /// The parser's, and those of the store: the feed must not be acknowledged then.
-    pub(crate) fn ingest(&self, body: &[u8]) -> Result<Option<(IngestReport, Progress)>, tft_core::Error> {
-        let feed = Feed::from_json(body, &self.schema, &FeedLimits::default())?;
+    pub(crate) fn ingest(
+        &self,
+        (body_type, body): (BodyType, &[u8]),
+    ) -> Result<Option<(IngestReport, Progress)>, tft_core::Error> {
+        let limits = FeedLimits::default();
+        let feed = match body_type {
+            BodyType::Json => Feed::from_json(body, &self.schema, &limits)?,
+            BodyType::ArrowStream => Feed::from_arrow_stream(body, &self.schema, &limits)?,
+        };
         if feed.is_empty() {
             return Ok(None);
         }

@@ -9,6 +9,10 @@
 //! older ones are closed. That is measured in the server's own time, so that a replay of old data behaves
 //! as it did live.
 
+#[cfg(feature = "arrow")]
+mod arrow;
+#[cfg(feature = "arrow")]
+mod closed;
 mod config;
 mod fault;
 mod feed;
@@ -25,13 +29,15 @@ mod stored;
 mod tests;
 mod view;
 
+#[cfg(feature = "parquet")]
+pub(crate) use arrow::{RowBatch, fields};
+#[cfg(feature = "arrow")]
+pub(crate) use closed::StoredSample;
 pub use config::WindowConfig;
 pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
 pub use report::{IngestReport, Rejection};
-#[cfg(feature = "parquet")]
-pub(crate) use stored::StoredSample;
 pub use view::ServerView;
 
 use fault::{Fault, Reason};

@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Returns the closed steps that have samples, in time order.
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
         let steps = self.ring.oldest().0..self.oldest_open(rules).0;
         steps.map(Step).filter(|&step| self.ring.is_sampled(step))

@@ -4,6 +4,7 @@
 //! samples. Both come back through the same fold as live samples, so that the restored window treats what
 //! follows as the saved one would have.
 
+use super::closed::StoredSample;
 use super::fault::{Fault, Reason};
 use super::open_step::Sample;
 use super::ring::Mark;
@@ -11,15 +12,6 @@ use super::{Record, RollingWindow, ServerView};
 use crate::error::Error;
 use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::Timestamp;
-
-/// One sample on its way into or out of a checkpoint.
-#[derive(Clone, Copy)]
-pub(crate) struct StoredSample<'a> {
-    pub(crate) at: Timestamp,
-    pub(crate) status: Option<Status>,
-    /// One value per metric; NaN is a missing value.
-    pub(crate) values: &'a [f32],
-}
 
 impl ServerView<'_> {
     /// Returns what is measured.
@@ -33,13 +25,7 @@ impl ServerView<'_> {
         mut visit: impl FnMut(StoredSample<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let rules = &self.window.rules;
-        let mut values = Vec::with_capacity(rules.aggregations.len());
-        for step in self.server.closed_steps(rules) {
-            values.clear();
-            values.extend(self.server.ring().row(step));
-            let at = rules.config.step.start_of(step);
-            visit(StoredSample { at, status: self.status_at(step), values: &values })?;
-        }
+        self.try_visit_closed(&mut visit)?;
         let open_steps = self.server.oldest_open(rules).0..=self.newest_step().0;
         for sample in open_steps.flat_map(|step| self.server.open_samples(crate::time::Step(step))) {
             visit(StoredSample { at: sample.at, status: sample.mark.status(), values: sample.values })?;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "parquet")]
+mod arrow_feed;
 mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;

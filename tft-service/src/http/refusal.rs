@@ -30,7 +30,10 @@ pub(crate) enum Refusal {
     BodyTooLarge { bytes_max: usize },
     #[error("{0}")]
     TooLarge(String),
-    #[error("the request's body must be `Content-Type: application/json` without a content encoding")]
+    #[error(
+        "the request's body must be `Content-Type: application/json` or `application/vnd.apache.arrow.stream`, \
+         without a content encoding"
+    )]
     UnsupportedMediaType,
     #[error("rate limit exceeded")]
     TooManyRequests(Verdict),

@@ -10,7 +10,9 @@ use std::time::Duration;
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
+    /// The body as text; what is not UTF-8 is replaced.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A request under construction.
@@ -66,7 +68,7 @@ impl Request {
         stream.read_to_string(&mut text).ok()?;
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Reply { status, headers: Vec::new(), body: body.to_owned() })
+        Some(Reply { status, headers: Vec::new(), body: body.to_owned(), bytes: Vec::new() })
     }
 
     pub(crate) fn send(self) -> Reply {
@@ -97,12 +99,13 @@ pub(crate) fn read_reply(reader: &mut impl BufRead, is_head: bool) -> Reply {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut reply = Reply { status, headers, body: String::new() };
+    let mut reply = Reply { status, headers, body: String::new(), bytes: Vec::new() };
     let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
     if !is_head {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        reply.body = String::from_utf8(body).unwrap();
+        reply.body = String::from_utf8_lossy(&body).into_owned();
+        reply.bytes = body;
     }
     reply
 }

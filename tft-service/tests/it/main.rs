@@ -4,6 +4,7 @@
 //! files; `process` starts the real program.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod arrow;
 mod client;
 mod demo;
 mod feed;
