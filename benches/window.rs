@@ -51,23 +51,35 @@ fn full_window(schema: &Schema) -> RollingWindow {
     window
 }
 
-/// A batch for a known fleet: a sample in the newest step, and the first sample of a new one.
+/// A batch for a known fleet: a sample in the newest step, the first sample of a new one, and the first one
+/// while a clone of the window is at work, when every history is copied.
 fn ingest(criterion: &mut Criterion) {
     let schema = Schema::server_metrics();
     let window = full_window(&schema);
+    let newest = STEP.start_of(Step(575));
+    let again = batch(&schema, newest);
+    let unshared = || {
+        let mut window = window.clone();
+        window.ingest(&again, newest).expect("a batch within the limits");
+        window
+    };
     let mut group = criterion.benchmark_group("ingest");
     group.throughput(Throughput::Elements(SERVERS as u64));
+    let ingest = |records: &[Record], mut window: RollingWindow| {
+        let now = records[0].timestamp();
+        black_box(window.ingest(records, now).expect("a batch within the limits"));
+        window
+    };
     for (name, millis) in [("same step", 60_000), ("next step", STEP.as_millis())] {
-        let at = STEP.start_of(Step(575)).plus_millis(millis);
-        let records = batch(&schema, at);
-        let ingest = |mut window: RollingWindow| {
-            black_box(window.ingest(&records, at).expect("a batch within the limits"));
-            window
-        };
+        let records = batch(&schema, newest.plus_millis(millis));
         group.bench_function(name, |bencher| {
-            bencher.iter_batched(|| window.clone(), ingest, BatchSize::LargeInput);
+            bencher.iter_batched(unshared, |window| ingest(&records, window), BatchSize::LargeInput);
         });
     }
+    group.bench_function("beside a clone", |bencher| {
+        bencher.iter_batched(|| window.clone(), |window| ingest(&again, window), BatchSize::LargeInput);
+    });
+    group.bench_function("clone", |bencher| bencher.iter(|| black_box(window.clone())));
     group.finish();
 }
 

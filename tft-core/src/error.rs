@@ -34,6 +34,8 @@ pub enum ErrorKind {
     LimitExceeded,
     /// The operating system refused a file operation.
     Io,
+    /// Data cannot be taken at the moment; the sender can try again later.
+    Unavailable,
     /// An assumption inside this crate did not hold.
     Internal,
 }
@@ -71,6 +73,11 @@ impl Error {
     /// Returns whether a stated limit would be exceeded.
     pub fn is_limit_exceeded(&self) -> bool {
         self.kind == ErrorKind::LimitExceeded
+    }
+
+    /// Returns whether the same data may be taken later.
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
     }
 
     /// Returns whether the operating system refused a file operation.

@@ -48,7 +48,8 @@
 //! | `engine` | yes | [`engine`]: models compiled for this processor, which the forecaster uses |
 //! | `burn` | yes | the network on burn: the meaning of a model, and other devices |
 //! | `default-model` | yes | the built-in model's weights |
-//! | `parquet` | yes | [`store`], the checkpoint |
+//! | `arrow` | with `parquet` | [`arrow`]: samples in and steps out as record batches |
+//! | `parquet` | yes | [`store`]: the window in a checkpoint and a log; the original system's pickle |
 //!
 //! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts;
 //! `engine` alone has forecasts by models and compiles no burn.
@@ -58,6 +59,8 @@
 //! version, and what an older version wrote stays readable.
 
 pub mod alert;
+#[cfg(feature = "arrow")]
+pub mod arrow;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod error;

@@ -1,4 +1,5 @@
-//! The two threads behind the requests: one forecasts, one saves.
+//! The threads behind the requests: one forecasts, one saves, and one syncs the log if that is to be done at
+//! an interval.
 //!
 //! Owns their lives and the pace of forecasting. Inference has a thread of its own so that no request ever
 //! computes a forecast, and any number of readers cost one.
@@ -9,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tft_core::store::SyncMode;
 use tft_core::time::Step;
 use tft_core::window::RollingWindow;
 use tokio::sync::oneshot;
@@ -17,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{ServiceError, in_one_line};
-use crate::persistence::Checkpointer;
+use crate::persistence::{self, Checkpointer};
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 
@@ -32,6 +34,8 @@ pub(crate) struct Background {
     /// Dropping it stops the checkpoint thread.
     stop_checkpoints: Sender<()>,
     checkpoints: JoinHandle<Result<(), ServiceError>>,
+    /// Dropping it stops the thread that syncs the log.
+    stop_syncs: Option<Sender<()>>,
 }
 
 /// What the inference thread works with.
@@ -64,7 +68,7 @@ pub(crate) fn wake_channel() -> WakeChannel {
 }
 
 impl Background {
-    /// Starts both threads.
+    /// Starts the threads.
     ///
     /// # Errors
     /// [`ServiceError::Thread`] if the operating system refuses one.
@@ -91,7 +95,8 @@ impl Background {
         let (stop_checkpoints, stopped) = mpsc::channel();
         let interval = config.intervals.checkpoint;
         let checkpoints = spawn("checkpoints", move || checkpointer.run(&stopped, interval))?;
-        Ok(Self { is_stopping, wake, inference, inference_ended, stop_checkpoints, checkpoints })
+        let stop_syncs = start_syncs(config, state)?;
+        Ok(Self { is_stopping, wake, inference, inference_ended, stop_checkpoints, checkpoints, stop_syncs })
     }
 
     /// Resolves if the inference thread ends before it is told to.
@@ -100,13 +105,14 @@ impl Background {
         let _ = (&mut self.inference_ended).await;
     }
 
-    /// Stops both threads and saves the window; does not wait for long for a forecast that is being made.
+    /// Stops the threads and saves the window; does not wait for long for a forecast that is being made.
     ///
     /// # Errors
     /// That of the last save, or [`ServiceError::ThreadPanicked`].
     pub(crate) fn stop(self) -> Result<(), ServiceError> {
         self.is_stopping.store(true, Ordering::Release);
         let _ = self.wake.try_send(());
+        drop(self.stop_syncs);
         drop(self.stop_checkpoints);
         let saved = self.checkpoints.join().unwrap_or(Err(ServiceError::ThreadPanicked));
         if !is_finished_soon(&self.inference) {
@@ -127,11 +133,11 @@ impl Inference {
         }
     }
 
-    /// Works on a copy of the window, so that feeds do not wait for a forecast.
+    /// Works on a clone of the window, which shares its histories, so that feeds do not wait for a forecast.
     fn run_if_due(&mut self) {
         let started = self.clock.monotonic();
         let now = self.clock.now();
-        let window = self.state.lock_window();
+        let window = self.state.store().window();
         let (generation, origin) = (window.generation(), window.origin(now));
         if !is_due(self.last, generation, origin, started, self.interval) {
             return;
@@ -151,6 +157,17 @@ impl Inference {
         );
         self.last = Some(LastRun { generation, origin, at: finished, cost });
     }
+}
+
+/// Starts the thread that syncs the log at an interval, if the configuration asks for it.
+fn start_syncs(config: &Config, state: &Arc<ServiceState>) -> Result<Option<Sender<()>>, ServiceError> {
+    if config.persistence_file.is_none() || config.store.sync != SyncMode::Interval {
+        return Ok(None);
+    }
+    let (stop, stopped) = mpsc::channel();
+    let (state, interval) = (Arc::clone(state), config.intervals.sync);
+    spawn("log-sync", move || persistence::sync_log(&state, &stopped, interval))?;
+    Ok(Some(stop))
 }
 
 /// Returns whether a new snapshot is worth its cost.

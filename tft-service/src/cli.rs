@@ -1,17 +1,19 @@
-//! The command line: `serve`, which is the default, `demo` and `model`.
+//! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use tft_core::store::Store;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, ModelCommand, ServeArgs};
+use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand, ServeArgs};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
+use crate::migrate;
 use crate::model;
 use crate::server::Server;
 
@@ -31,6 +33,13 @@ enum Command {
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Take over the window that the original system left as a pickle
+    ///
+    /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
+    /// pickle renamed to `<name>.migrated`; otherwise the exit code is 1, one line says what is wrong with which
+    /// byte or row, and the pickle is renamed to `<name>.backup`. `serve` does the same when it starts without a
+    /// checkpoint and finds a pickle beside its place.
+    Migrate(MigrateArgs),
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
@@ -47,6 +56,7 @@ pub fn run() -> ExitCode {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
     };
     match done {
@@ -73,7 +83,7 @@ fn demo(args: DemoArgs) -> Result<(), ServiceError> {
     if config.is_once {
         return Ok(());
     }
-    let server = Server::with_engine(&config.serve, clock, engine, window)?;
+    let server = Server::with_engine(&config.serve, clock, engine, Store::in_memory(window))?;
     eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
     runtime()?.block_on(async { server.run(stop_signal()?).await })
 }

@@ -29,6 +29,14 @@ pub enum ServiceError {
         /// What the operating system or the file's content says.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The original system's pickle cannot be taken over.
+    #[error("`{path}` cannot be migrated")]
+    Migration {
+        /// The pickle's file.
+        path: PathBuf,
+        /// What is wrong with it, or what the operating system says.
+        source: tft_core::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -44,6 +44,7 @@ mod engine;
 mod error;
 mod http;
 mod limits;
+mod migrate;
 mod model;
 mod persistence;
 mod pipeline;

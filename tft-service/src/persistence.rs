@@ -1,82 +1,77 @@
-//! The checkpoint: loading it at start, saving it while the service runs and when it stops.
+//! The store of a running service: opening it at start, syncing its log, saving checkpoints.
 //!
-//! Owns when; how is `tft_core::store`. An acknowledged feed that no checkpoint holds yet is lost if the
-//! process is killed or the machine loses power: at most [`Intervals::checkpoint`] of data.
+//! Owns when; how is `tft_core::store`, and so is what an acknowledged feed survives: the end of the process
+//! in every mode of [`SyncMode`], a loss of power as the mode says.
 //!
-//! [`Intervals::checkpoint`]: crate::config::Intervals::checkpoint
+//! [`SyncMode`]: tft_core::store::SyncMode
 
-use std::fs::OpenOptions;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tft_core::schema::Schema;
-use tft_core::store::{self, LoadReport};
+use tft_core::store::{LoadReport, RecoveryReport, Store, StoreConfig};
 use tft_core::time::Timestamp;
-use tft_core::window::{RollingWindow, WindowConfig};
+use tft_core::window::RollingWindow;
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
+use crate::migrate;
 use crate::state::ServiceState;
 
-/// Saves the window of a running service, if it is to be kept.
+/// Saves checkpoints of a running service, if its window is to be kept.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     path: Option<PathBuf>,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
-    saved_generation: u64,
+    /// How long the last checkpoint took.
+    cost: Duration,
 }
 
-/// Loads the checkpoint, or starts with an empty window if there is none.
-///
-/// A corrupt checkpoint is moved aside and never deleted.
+/// Opens the checkpoint and the log beside it, and fills an empty window from them. Where there is neither, takes
+/// over the original system's pickle, or begins them with the empty window.
 ///
 /// # Errors
-/// [`ServiceError::Persistence`] if the file cannot be read or no file can be written beside it.
+/// [`ServiceError::Persistence`] if a file cannot be read or written, or another process has it open. What is
+/// corrupt is moved aside, never deleted.
 pub(crate) fn open(
     path: &Path,
-    schema: &Schema,
-    config: &WindowConfig,
+    empty: RollingWindow,
+    config: StoreConfig,
     now: Timestamp,
-) -> Result<RollingWindow, ServiceError> {
-    check_writable(path).map_err(|source| unusable(path, source))?;
-    let fresh =
-        || RollingWindow::new(schema.clone(), config.clone()).map_err(|source| unusable(path, source));
-    if !path.try_exists().map_err(|source| unusable(path, source))? {
-        tell_fresh_start(path);
-        return fresh();
+) -> Result<Store, ServiceError> {
+    let is_new = !Store::exists(path).map_err(|source| unusable(path, source))?;
+    if is_new && let Some(store) = migrate::at_start(path, &empty, &config, now)? {
+        return Ok(store);
     }
-    match store::load(path, schema.clone(), config.clone()) {
-        Ok((window, report)) => {
-            tell_loaded(&window, &report);
-            Ok(window)
-        }
-        Err(error) if error.is_corrupt() => {
-            let moved = store::quarantine(path, now).map_err(|source| unusable(path, source))?;
-            let (error, moved) = (in_one_line(&error), moved.display());
-            tracing::error!(%error, moved_to = %moved, "the checkpoint is corrupt, starting without it");
-            fresh()
-        }
-        Err(error) => Err(unusable(path, error)),
+    let (store, report) = Store::open(path, empty, config, now).map_err(|source| unusable(path, source))?;
+    tell_recovered(path, &store.window(), &report);
+    if !is_new {
+        migrate::tell_unused(path);
     }
+    Ok(store)
 }
 
 impl Checkpointer {
     pub(crate) fn new(path: Option<PathBuf>, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
-        // What was just loaded, or is empty, need not be saved again.
-        let saved_generation = state.lock_window().generation();
-        Self { path, state, clock, saved_generation }
+        Self { path, state, clock, cost: Duration::ZERO }
     }
 
-    /// Saves every `interval` until the other end of `stop` is dropped, and once more then.
+    /// Saves every `interval` until the other end of `stop` is dropped, and once more then. Sooner if the log
+    /// grows fast or takes no feeds until it is done; later if that would be most of what the machine does.
     ///
     /// # Errors
     /// That of the last save; earlier ones are logged and tried again.
     pub(crate) fn run(mut self, stop: &Receiver<()>, interval: Duration) -> Result<(), ServiceError> {
-        while stop.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        let look_every = interval.min(LOOK_EVERY);
+        let mut rested = Duration::ZERO;
+        while stop.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {
+            rested += look_every;
+            if !self.is_due(rested, interval) {
+                continue;
+            }
+            rested = Duration::ZERO;
             if let Err(error) = self.save_if_changed() {
                 tracing::error!(error = in_one_line(&error), "the checkpoint could not be saved");
             }
@@ -84,26 +79,82 @@ impl Checkpointer {
         self.save_if_changed()
     }
 
-    /// Saves a copy of the window, so that feeds do not wait for the disk.
+    fn is_due(&self, rested: Duration, interval: Duration) -> bool {
+        let store = self.state.store();
+        rested >= interval.max(self.cost * REST_PER_COST)
+            || store.needs_checkpoint()
+            || store.log_bytes() >= LOG_BYTES_BEFORE_CHECKPOINT
+    }
+
+    /// Saves while feeds go on.
     fn save_if_changed(&mut self) -> Result<(), ServiceError> {
         let Some(path) = &self.path else { return Ok(()) };
-        let window = self.state.lock_window();
-        let generation = window.generation();
-        if generation == self.saved_generation {
-            return Ok(());
+        let started = self.clock.monotonic();
+        let saved = self.state.store().checkpoint(self.clock.now());
+        let Some(saved) = saved.map_err(|source| unusable(path, source))? else { return Ok(()) };
+        self.cost = self.clock.monotonic().saturating_sub(started);
+        let (steps, bytes, feeds) = (saved.steps, saved.bytes, saved.log_sequence);
+        let cost_ms = self.cost.as_millis() as u64;
+        tracing::info!(steps, bytes, feeds, cost_ms, path = %path.display(), "saved the checkpoint");
+        if saved.segments_left > 0 {
+            tracing::warn!(segments = saved.segments_left, "old segments of the log could not be removed");
         }
-        let copy = window.clone();
-        drop(window);
-        store::save(&copy, path, self.clock.now()).map_err(|source| unusable(path, source))?;
-        self.saved_generation = generation;
-        tracing::info!(steps = copy.step_count(), path = %path.display(), "saved the checkpoint");
         Ok(())
     }
 }
 
-fn tell_loaded(window: &RollingWindow, report: &LoadReport) {
-    let (servers, steps, rows) = (window.server_count(), window.step_count(), report.rows);
-    tracing::info!(servers, steps, rows, "loaded the checkpoint");
+/// Syncs the log every `interval` until the other end of `stop` is dropped.
+pub(crate) fn sync_log(state: &ServiceState, stop: &Receiver<()>, interval: Duration) {
+    let mut has_failed = false;
+    while stop.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        let synced = state.store().sync();
+        // A failure lasts until a checkpoint is saved; saying so once is enough.
+        if let Err(error) = &synced
+            && !has_failed
+        {
+            tracing::error!(error = in_one_line(error), "the log could not be synced, feeds are refused");
+        }
+        has_failed = synced.is_err();
+    }
+}
+
+fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) {
+    for aside in &report.set_aside {
+        let moved_to = aside.path.display();
+        tracing::error!(reason = aside.reason, %moved_to, "a corrupt file was moved aside");
+    }
+    for damage in &report.damage {
+        tracing::error!(%damage, "acknowledged feeds are lost");
+    }
+    if report.checkpoint.is_none() && report.segments == 0 && report.set_aside.is_empty() {
+        tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
+        return;
+    }
+    let (servers, steps) = (window.server_count(), window.step_count());
+    tracing::info!(
+        servers,
+        steps,
+        rows = report.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.rows),
+        log_segments = report.segments,
+        feeds_replayed = report.frames_replayed,
+        feeds_skipped = report.frames_skipped,
+        bytes_dropped = report.bytes_dropped,
+        temporary_files_removed = report.temporary_files_removed,
+        "recovered the window"
+    );
+    if report.values_dropped > 0 || !report.unknown_metrics.is_empty() {
+        tracing::warn!(
+            values_dropped = report.values_dropped,
+            unknown_metrics = report.unknown_metrics.join(","),
+            "not everything in the log could be used"
+        );
+    }
+    if let Some(checkpoint) = &report.checkpoint {
+        tell_unused(checkpoint);
+    }
+}
+
+fn tell_unused(report: &LoadReport) {
     let lost = (report.rows_dropped, report.values_out_of_range, report.statuses_unknown);
     if lost != (0, 0, 0) || !report.missing_metrics.is_empty() {
         tracing::warn!(
@@ -116,22 +167,13 @@ fn tell_loaded(window: &RollingWindow, report: &LoadReport) {
     }
 }
 
-fn tell_fresh_start(path: &Path) {
-    if path.with_extension("pkl").exists() {
-        // Reading a pickle runs whatever it says; it stays where it is.
-        tracing::warn!("a legacy pickle file lies beside PERSISTENCE_FILE and is not read");
-    }
-    tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
-}
-
-/// Finds out at start, rather than at the first checkpoint, that nothing can be saved.
-fn check_writable(path: &Path) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let probe = path.with_file_name(format!(".{name}.probe-{}", std::process::id()));
-    OpenOptions::new().write(true).create_new(true).open(&probe)?;
-    std::fs::remove_file(&probe)
-}
-
 fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {
     ServiceError::Persistence { path: path.to_owned(), source: source.into() }
 }
+
+/// How often it is looked at whether a checkpoint is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A checkpoint of a large fleet takes seconds: at most a twentieth of the time is spent on it.
+const REST_PER_COST: u32 = 20;
+/// About a second of replay.
+const LOG_BYTES_BEFORE_CHECKPOINT: u64 = 128 << 20;

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tft_core::schema::Schema;
-use tft_core::window::RollingWindow;
+use tft_core::store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -40,24 +40,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads the model and the checkpoint, binds the port and starts to forecast.
+    /// Loads the model, the checkpoint and its log, binds the port and starts to forecast.
     ///
     /// # Errors
-    /// [`ServiceError`] if the configuration is unsafe, the model cannot be used, the checkpoint cannot be
-    /// read or written, or the port cannot be bound. A corrupt checkpoint is moved aside and logged instead.
+    /// [`ServiceError`] if the configuration is unsafe, the model cannot be used, a file of the store
+    /// cannot be read or written, or the port cannot be bound. What is corrupt is moved aside and logged instead.
     pub fn bind(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         config.check()?;
         let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
-        let window = match &config.persistence_file {
-            Some(path) => {
-                persistence::open(path, &engine.facts().schema, &engine.window_config(), clock.now())?
-            }
-            None => engine.empty_window()?,
+        let empty = engine.empty_window()?;
+        let store = match &config.persistence_file {
+            Some(path) => persistence::open(path, empty, config.store.clone(), clock.now())?,
+            None => Store::in_memory(empty),
         };
-        Self::with_engine(config, clock, engine, window)
+        Self::with_engine(config, clock, engine, store)
     }
 
-    /// Binds the port and serves a given window with a given engine.
+    /// Binds the port and serves the window of a given store with a given engine.
     ///
     /// # Errors
     /// [`ServiceError`] if the configuration is unsafe or the port cannot be bound.
@@ -65,7 +64,7 @@ impl Server {
         config: &Config,
         clock: Arc<dyn Clock>,
         engine: Engine,
-        window: RollingWindow,
+        store: Store,
     ) -> Result<Self, ServiceError> {
         config.check()?;
         let asked = SocketAddr::new(config.host, config.port);
@@ -77,7 +76,7 @@ impl Server {
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let state =
-            ServiceState::new(window, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
+            ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(config, engine, &state, &clock, wake)?;
         let pipeline = Arc::new(Pipeline::new(config, address, clock, state));

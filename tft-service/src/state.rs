@@ -1,19 +1,21 @@
 //! What requests and the inference thread share: the window and the newest snapshot.
 //!
-//! Owns the locks. The window is locked for as long as a batch takes to add or a copy to make; the snapshot
-//! is immutable, and its lock is held for a change of pointers only, so that readers never wait for a
-//! forecast.
+//! Owns the snapshot's lock; the window is in its store, which locks it for as long as a batch takes to add
+//! or a clone to make. The snapshot is immutable, and its lock is held for a change of pointers only, so that
+//! readers never wait for a forecast.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tft_core::schema::Schema;
+use tft_core::store::Store;
 use tft_core::time::Step;
 use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWindow};
 
 use crate::clock::Clock;
+use crate::http::BodyType;
 use crate::snapshot::Snapshot;
 
 /// The shared state of the service.
@@ -22,7 +24,7 @@ pub(crate) struct ServiceState {
     schema: Schema,
     history_steps_needed: usize,
     clock: Arc<dyn Clock>,
-    window: Mutex<RollingWindow>,
+    store: Store,
     warm_up: Mutex<WarmUp>,
     snapshot: RwLock<Arc<Snapshot>>,
     has_forecast: AtomicBool,
@@ -62,17 +64,18 @@ struct Seen {
 
 impl ServiceState {
     pub(crate) fn new(
-        window: RollingWindow,
+        store: Store,
         history_steps_needed: usize,
         clock: Arc<dyn Clock>,
         snapshot: Snapshot,
         wake: SyncSender<()>,
     ) -> Self {
+        let schema = store.window().schema().clone();
         Self {
-            schema: window.schema().clone(),
+            schema,
             history_steps_needed,
             clock,
-            window: Mutex::new(window),
+            store,
             warm_up: Mutex::default(),
             snapshot: RwLock::new(Arc::new(snapshot)),
             has_forecast: AtomicBool::new(false),
@@ -80,27 +83,32 @@ impl ServiceState {
         }
     }
 
-    /// Takes the records of a feed's body; none if it has none.
+    /// Takes the records of a feed's body; none if it has none. When it returns, the feed may be acknowledged.
     ///
     /// # Errors
-    /// The parser's; the window is unchanged then.
-    pub(crate) fn ingest(&self, body: &[u8]) -> Result<Option<(IngestReport, Progress)>, tft_core::Error> {
-        let feed = Feed::from_json(body, &self.schema, &FeedLimits::default())?;
+    /// The parser's, and those of the store: the feed must not be acknowledged then.
+    pub(crate) fn ingest(
+        &self,
+        (body_type, body): (BodyType, &[u8]),
+    ) -> Result<Option<(IngestReport, Progress)>, tft_core::Error> {
+        let limits = FeedLimits::default();
+        let feed = match body_type {
+            BodyType::Json => Feed::from_json(body, &self.schema, &limits)?,
+            BodyType::ArrowStream => Feed::from_arrow_stream(body, &self.schema, &limits)?,
+        };
         if feed.is_empty() {
             return Ok(None);
         }
-        let mut window = self.lock_window();
-        let report = window.ingest_feed(feed, self.clock.now())?;
-        let progress = self.progress_of(&window);
-        drop(window);
+        let (report, ticket) = self.store.append_feed(feed, self.clock.now())?;
         // A full channel means that the thread has been woken already.
         let _ = self.wake.try_send(());
-        Ok(Some((report, progress)))
+        self.store.commit(ticket)?;
+        Ok(Some((report, self.progress())))
     }
 
     /// Returns how far the window has come.
     pub(crate) fn progress(&self) -> Progress {
-        self.progress_of(&self.lock_window())
+        self.progress_of(&self.store.window())
     }
 
     /// Returns the newest forecasts and what follows from them.
@@ -119,9 +127,9 @@ impl ServiceState {
         self.has_forecast.load(Ordering::Acquire)
     }
 
-    /// Returns the window. A panic while it was locked leaves it valid, if perhaps short of one batch.
-    pub(crate) fn lock_window(&self) -> MutexGuard<'_, RollingWindow> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the window and what keeps it.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     fn progress_of(&self, window: &RollingWindow) -> Progress {

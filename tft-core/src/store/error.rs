@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use arrow_schema::DataType;
 use parquet::errors::ParquetError;
 
+use super::pickle::PickleError;
 use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +36,16 @@ pub(super) enum StoreError {
     ColumnType { column: String, found: DataType, expected: &'static str },
     #[error("column `{column}` has the encoding {encoding}, a delta encoding of text, which is not read")]
     Encoding { column: String, encoding: i64 },
+    #[error("column `{column}` is compressed with {codec}, readable are none, snappy and zstd")]
+    Compression { column: String, codec: String },
     #[error("column `{column}` has no value in row {row}")]
     Null { column: String, row: u64 },
     #[error("column `{column}` has `{value}` in row {row}, expected is {expected}")]
     Value { column: String, value: String, row: u64, expected: &'static str },
     #[error("footer key `{key}` has `{value}`, expected is {expected}")]
     FooterKey { key: &'static str, value: String, expected: &'static str },
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
     #[error("does not fit into the window")]
     Window { source: Error },
     #[error("{action} failed")]
@@ -74,8 +79,10 @@ impl StoreError {
             | Self::NoMetricColumn { .. }
             | Self::RepeatedColumn { .. }
             | Self::Encoding { .. }
+            | Self::Compression { .. }
             | Self::ColumnType { .. } => ErrorKind::InvalidInput,
             Self::TooMany { .. } => ErrorKind::LimitExceeded,
+            Self::Pickle(error) => error.kind(),
             Self::Encode { .. } => ErrorKind::Internal,
             Self::Window { source } => source.kind(),
             Self::Io { .. } => ErrorKind::Io,

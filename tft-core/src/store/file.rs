@@ -1,108 +1,137 @@
 //! Files: read within a limit, replaced as a whole or not at all, moved aside without overwriting.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::storage::{Storage, StorageFile, beside, directory_of, name_of};
 use crate::time::Timestamp;
 
 /// How many names are tried for a file that must be new.
 const NAMES_MAX: u32 = 100;
 
 /// Removes a temporary file unless it was renamed.
-struct Temporary {
+struct Temporary<'s> {
+    storage: &'s dyn Storage,
     path: PathBuf,
     renamed: bool,
 }
 
-impl Drop for Temporary {
+/// A new file as a sink of bytes.
+pub(super) struct Sink(Box<dyn StorageFile>);
+
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if !self.renamed {
             // The failure that led here is the one to report.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.storage.remove(&self.path);
         }
     }
 }
 
-/// Reads a file of at most `bytes_max`.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
-    let file = File::open(path).map_err(io_error("opening it"))?;
-    let metadata = file.metadata().map_err(io_error("reading its size"))?;
-    if metadata.len() > bytes_max {
-        return Err(StoreError::TooMany { what: "bytes", count: metadata.len(), max: bytes_max });
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(bytes)
     }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a file of at most `bytes_max`.
+pub(super) fn read(storage: &dyn Storage, path: &Path, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+    let (input, length) = storage.read(path).map_err(io_error("opening it"))?;
+    if length > bytes_max {
+        return Err(StoreError::TooMany { what: "bytes", count: length, max: bytes_max });
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
     // The file may grow while it is read.
-    file.take(bytes_max).read_to_end(&mut bytes).map_err(io_error("reading it"))?;
+    input.take(bytes_max).read_to_end(&mut bytes).map_err(io_error("reading it"))?;
     Ok(bytes)
 }
 
 /// Replaces the file at `path` by what `write` writes: after a crash at any moment it is the old or the new
 /// one. The file is readable for its owner and group only.
 pub(super) fn replace<R>(
+    storage: &dyn Storage,
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> Result<R, StoreError>,
+    write: impl FnOnce(&mut BufWriter<Sink>) -> Result<R, StoreError>,
 ) -> Result<R, StoreError> {
-    let (mut temporary, file) = create_beside(path)?;
-    let mut buffered = BufWriter::new(file);
+    let (mut temporary, file) =
+        create_new(storage, |number| beside(path, |name| format!("{}{number}", temporary_prefix(name))))?;
+    let mut buffered = BufWriter::new(Sink(file));
     let result = write(&mut buffered)?;
     buffered.flush().map_err(io_error("writing it"))?;
-    buffered.get_ref().sync_all().map_err(io_error("syncing it"))?;
-    fs::rename(&temporary.path, path).map_err(io_error("renaming the new file"))?;
+    buffered.get_ref().0.sync().map_err(io_error("syncing it"))?;
+    storage.rename(&temporary.path, path).map_err(io_error("renaming the new file"))?;
     temporary.renamed = true;
-    sync_directory(path).map_err(io_error("syncing its directory"))?;
+    storage.sync_directory(directory_of(path)).map_err(io_error("syncing its directory"))?;
     Ok(result)
 }
 
 /// Moves a file to `<name>.corrupt-<time>`, or to that with a number if there is such a file already.
-pub(super) fn move_aside(path: &Path, at: Timestamp) -> Result<PathBuf, StoreError> {
-    let suffix = format!("corrupt-{}", compact_time(at));
-    let (aside, _) = create_new(|number| {
+pub(super) fn move_aside(storage: &dyn Storage, path: &Path, at: Timestamp) -> Result<PathBuf, StoreError> {
+    rename_with_suffix(storage, path, &format!("{ASIDE_INFIX}{}", compact_time(at)))
+}
+
+/// Moves a file to `<name><suffix>`, or to that with a number if there is such a file already.
+pub(super) fn rename_with_suffix(
+    storage: &dyn Storage,
+    path: &Path,
+    suffix: &str,
+) -> Result<PathBuf, StoreError> {
+    let (mut placeholder, _) = create_new(storage, |number| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
-        with_name(path, |name| format!("{name}.{suffix}{number}"))
+        beside(path, |name| format!("{name}{suffix}{number}"))
     })?;
     // The name is ours now, so that the rename overwrites nothing but the empty file.
-    let mut placeholder = Temporary { path: aside, renamed: false };
-    fs::rename(path, &placeholder.path).map_err(io_error("moving it aside"))?;
+    storage.rename(path, &placeholder.path).map_err(io_error("moving it aside"))?;
     placeholder.renamed = true;
-    sync_directory(path).map_err(io_error("syncing its directory"))?;
+    storage.sync_directory(directory_of(path)).map_err(io_error("syncing its directory"))?;
     Ok(placeholder.path.clone())
 }
 
-fn create_beside(path: &Path) -> Result<(Temporary, File), StoreError> {
-    let (path, file) = create_new(|number| with_name(path, |name| format!(".{name}.tmp-{number}")))?;
-    Ok((Temporary { path, renamed: false }, file))
+/// Returns the files that were moved aside from a checkpoint and its log.
+pub(super) fn moved_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = name_of(path);
+    let is_aside = |other: &String| other.starts_with(&*name) && other.contains(ASIDE_INFIX);
+    let names = storage.list(directory_of(path))?;
+    Ok(names.into_iter().filter(is_aside).map(|name| path.with_file_name(name)).collect())
 }
 
-fn create_new(name: impl Fn(u32) -> PathBuf) -> Result<(PathBuf, File), StoreError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+/// Removes what a crash left of checkpoints that were being written; returns how many files there were.
+///
+/// Only for who has the files for himself.
+pub(super) fn sweep(storage: &dyn Storage, path: &Path) -> io::Result<usize> {
+    let prefix = temporary_prefix(&name_of(path));
+    let is_temporary = |name: &String| {
+        let number = name.strip_prefix(&prefix);
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let names = storage.list(directory_of(path))?;
+    let left: Vec<_> = names.into_iter().filter(is_temporary).collect();
+    left.iter().try_for_each(|name| storage.remove(&path.with_file_name(name)))?;
+    Ok(left.len())
+}
+
+fn temporary_prefix(name: &str) -> String {
+    format!(".{name}.tmp-")
+}
+
+fn create_new(
+    storage: &dyn Storage,
+    name: impl Fn(u32) -> PathBuf,
+) -> Result<(Temporary<'_>, Box<dyn StorageFile>), StoreError> {
     let mut number = 0;
     loop {
         let path = name(number);
-        match options.open(&path) {
-            Ok(file) => return Ok((path, file)),
+        match storage.create(&path) {
+            Ok(file) => return Ok((Temporary { storage, path, renamed: false }, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < NAMES_MAX => number += 1,
             Err(error) => return Err(io_error("creating a file beside it")(error)),
         }
     }
-}
-
-fn with_name(path: &Path, rename: impl FnOnce(&str) -> String) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    path.with_file_name(rename(&name))
-}
-
-/// Makes a rename last; only Unix lets a directory be synced.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
 }
 
 /// Writes an instant as `20260105T120000Z`.
@@ -115,9 +144,15 @@ fn io_error(action: &'static str) -> impl Fn(io::Error) -> StoreError {
     move |source| StoreError::Io { action, source }
 }
 
+/// Stands between the name of a file and when it was moved aside.
+const ASIDE_INFIX: &str = ".corrupt-";
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::storage::FileSystem;
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
@@ -133,7 +168,7 @@ mod tests {
         let path = directory.path().join("window.parquet");
         fs::write(&path, "old").unwrap();
         let failure = || StoreError::NotParquet { reason: "test" };
-        let result = replace(&path, |file| {
+        let result = replace(&FileSystem, &path, |file| {
             file.write_all(b"half").map_err(|_| failure())?;
             Err::<(), _>(failure())
         });
@@ -147,7 +182,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("window.parquet");
         fs::write(directory.path().join(".window.parquet.tmp-0"), "other").unwrap();
-        replace(&path, |file| file.write_all(b"new").map_err(io_error("writing it"))).unwrap();
+        replace(&FileSystem, &path, |file| file.write_all(b"new").map_err(io_error("writing it"))).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(directory.path()), [".window.parquet.tmp-0", "window.parquet"]);
     }
@@ -158,7 +193,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("window.parquet");
-        replace(&path, |_| Ok(())).unwrap();
+        replace(&FileSystem, &path, |_| Ok(())).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777 & !0o640, 0, "{mode:o}");
     }
@@ -170,13 +205,13 @@ mod tests {
         let at = Timestamp::parse("2026-01-05T12:00:00.999Z").unwrap();
         for content in ["first", "second"] {
             fs::write(&path, content).unwrap();
-            assert_eq!(fs::read(move_aside(&path, at).unwrap()).unwrap(), content.as_bytes());
+            assert_eq!(fs::read(move_aside(&FileSystem, &path, at).unwrap()).unwrap(), content.as_bytes());
         }
         assert_eq!(
             names(directory.path()),
             ["window.parquet.corrupt-20260105T120000Z", "window.parquet.corrupt-20260105T120000Z-1"]
         );
-        assert!(move_aside(&path, at).is_err());
+        assert!(move_aside(&FileSystem, &path, at).is_err());
         assert_eq!(names(directory.path()).len(), 2);
     }
 
@@ -185,7 +220,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("window.parquet");
         fs::write(&path, "four").unwrap();
-        assert!(matches!(read(&path, 3), Err(StoreError::TooMany { .. })));
-        assert_eq!(read(&path, 4).unwrap(), b"four");
+        assert!(matches!(read(&FileSystem, &path, 3), Err(StoreError::TooMany { .. })));
+        assert_eq!(read(&FileSystem, &path, 4).unwrap(), b"four");
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("window.parquet");
+        let kept =
+            [".other.parquet.tmp-0", ".window.parquet.tmp-", ".window.parquet.tmp-x", "window.parquet"];
+        for name in kept.into_iter().chain([".window.parquet.tmp-0", ".window.parquet.tmp-12"]) {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        assert_eq!(sweep(&FileSystem, &path).unwrap(), 2);
+        assert_eq!(names(directory.path()), kept);
     }
 }

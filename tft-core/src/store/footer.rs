@@ -15,6 +15,8 @@ pub(super) struct Footer {
     pub(super) tick_count: u64,
     pub(super) samples_accepted: HashMap<String, u64>,
     pub(super) saved_at: Option<Timestamp>,
+    /// The newest frame of the log that the rows hold.
+    pub(super) log_sequence: Option<u64>,
 }
 
 impl Footer {
@@ -39,6 +41,9 @@ impl Footer {
             )?,
             // Only shown to people, so that a time which cannot be read costs nothing.
             saved_at: value("timestamp").and_then(|text| Timestamp::parse(text).ok()),
+            log_sequence: parse_key("log_sequence", value("log_sequence"), "a number", |text| {
+                text.parse().ok().map(Some)
+            })?,
         })
     }
 
@@ -59,16 +64,17 @@ fn parse_key<T: Default>(
 }
 
 /// Returns the keys for a window, but for the checksum.
-pub(super) fn keys(window: &RollingWindow, saved_at: Timestamp) -> Vec<KeyValue> {
+pub(super) fn keys(window: &RollingWindow, saved_at: Timestamp, log_sequence: Option<u64>) -> Vec<KeyValue> {
     let samples: BTreeMap<_, _> =
         window.servers().map(|server| (server.name().as_str(), server.samples_accepted())).collect();
     let samples = serde_json::to_string(&samples).expect("invariant: text and numbers are JSON");
-    [
+    let keys = [
         ("format_version", FORMAT_VERSION.to_owned()),
         ("tick_count", window.tick_count().to_string()),
         ("timestamp", saved_at.to_string()),
         ("server_timesteps", samples),
-    ]
-    .map(|(key, value)| KeyValue::new(key.to_owned(), value))
-    .to_vec()
+    ];
+    let log_sequence = log_sequence.map(|sequence| ("log_sequence", sequence.to_string()));
+    let keys = keys.into_iter().chain(log_sequence);
+    keys.map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect()
 }

@@ -5,6 +5,7 @@
 //! headers are walked first, as Thrift in its compact protocol, and every stated count is held against the
 //! bytes that are there.
 
+use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::error::StoreError;
@@ -69,6 +70,12 @@ pub(super) fn check_pages(
 }
 
 fn check_chunk(bytes: &[u8], chunk: &ColumnChunkMetaData) -> Result<(), StoreError> {
+    let compression = chunk.compression();
+    if !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)) {
+        let name = format!("{compression:?}");
+        let codec = name.split('(').next().unwrap_or(&name).to_owned();
+        return Err(StoreError::Compression { column: chunk.column_path().string(), codec });
+    }
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
     let range = usize::try_from(start).ok().zip(usize::try_from(chunk.compressed_size()).ok());
     let range = range.and_then(|(start, length)| Some((start, start.checked_add(length)?)));

@@ -1,9 +1,13 @@
-//! The checkpoint: a rolling window as a Parquet file that other tools can read.
+//! Keeping the rolling window: a checkpoint that other tools can read, and a log of the feeds since then.
 //!
-//! Owns the file's columns, its footer keys and its replacement as a whole. Knows nothing of the feeds that
-//! arrive between two checkpoints.
+//! Owns files: a [`Store`] is a window whose every acknowledged feed survives the end of the process, and,
+//! as its [`SyncMode`] promises, a loss of power. The checkpoint is a Parquet file that is replaced as a
+//! whole; the log lies beside it in segments named `<checkpoint>.log-<first sequence>`. Files are reached
+//! through [`Storage`], so that tests can fail any operation. `docs/format.md` writes every byte down.
 //!
-//! # Format
+//! [`save`], [`load`], [`encode`] and [`decode`] are the checkpoint alone, without a log.
+//!
+//! # Format of the checkpoint
 //! Version 1.1. One row per sample, the rows of a server together and in time order:
 //!
 //! | column | type | null |
@@ -17,23 +21,46 @@
 //! A closed step is one row at its first instant; the steps of a server that still take samples are their
 //! raw samples, so that a loaded window treats what follows as the saved one would have. Footer keys are
 //! `format_version`, `tick_count`, `timestamp` (when it was saved) and `server_timesteps`, a JSON object of
-//! each server's count of samples; `data_bytes` and `data_sha256` are a checksum over the rows.
+//! each server's count of samples; `data_bytes` and `data_sha256` are a checksum over the rows. `log_sequence`
+//! is the newest feed of the log that the rows hold; a checkpoint that was saved without a log has none.
 //!
 //! Version 1.0 is what the original system wrote: timestamps as text, `state` or `status`, floats of either
 //! width, rows of all servers mixed and as frequent as they were fed. Also a file without footer keys loads.
+//! What the original wrote before it had Parquet is read by [`pickle`].
+//!
+//! Files of other programs load if they have such columns: text in any of Arrow's types or categorical, times of any
+//! unit with or without a zone, numbers of any width, further columns and indexes beside them; uncompressed or in
+//! snappy or zstd. `scripts/check_parquet.py` shows that pandas, fastparquet, DuckDB and Spark read what is written,
+//! `tests/fixtures/checkpoint/foreign.py` writes what is read.
 
 mod checksum;
 mod columns;
+mod commit;
+mod config;
+mod durable;
 mod error;
+mod export;
 mod file;
 mod footer;
 mod guard;
+mod log;
+mod open_log;
+pub mod pickle;
 mod read;
+mod report;
+mod rows;
+mod storage;
 mod write;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+
+pub use config::{StoreConfig, SyncMode};
+pub use durable::{Store, Ticket, WindowGuard};
+pub use export::{ExportedSample, ServerExport};
+pub use report::{CheckpointReport, LogDamage, RecoveryReport, Removal, SetAside};
+pub use storage::{FileSystem, Storage, StorageFile};
 
 use crate::error::Error;
 use crate::schema::Schema;
@@ -64,6 +91,8 @@ pub struct LoadReport {
     pub format_version: String,
     /// When it was saved, if it says.
     pub saved_at: Option<Timestamp>,
+    /// The newest feed of a log that it holds, if it was saved with one.
+    pub log_sequence: Option<u64>,
     /// Rows read.
     pub rows: u64,
     /// Rows left out: they have neither a metric value nor a status, their step was closed by an earlier
@@ -85,7 +114,7 @@ pub struct LoadReport {
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming what the operating system refused; the old file is then
 /// as it was, and no temporary one is left.
 pub fn save(window: &RollingWindow, path: &Path, saved_at: Timestamp) -> Result<SaveReport, Error> {
-    let saved = file::replace(path, |file| write::write(window, saved_at, file));
+    let saved = file::replace(&FileSystem, path, |file| write::write(window, (saved_at, None), file));
     saved.map_err(|error| error.at(path))
 }
 
@@ -102,7 +131,7 @@ pub fn save(window: &RollingWindow, path: &Path, saved_at: Timestamp) -> Result<
 /// where there are such.
 pub fn load(path: &Path, schema: Schema, config: WindowConfig) -> Result<(RollingWindow, LoadReport), Error> {
     let window = RollingWindow::new(schema, config)?;
-    let bytes = file::read(path, FILE_BYTES_MAX).map_err(|error| error.at(path))?;
+    let bytes = file::read(&FileSystem, path, FILE_BYTES_MAX).map_err(|error| error.at(path))?;
     read::read(Bytes::from(bytes), window).map_err(|error| error.at(path))
 }
 
@@ -112,7 +141,7 @@ pub fn load(path: &Path, schema: Schema, config: WindowConfig) -> Result<(Rollin
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming what the operating system refused.
 pub fn quarantine(path: &Path, at: Timestamp) -> Result<PathBuf, Error> {
-    file::move_aside(path, at).map_err(|error| error.at(path))
+    file::move_aside(&FileSystem, path, at).map_err(|error| error.at(path))
 }
 
 /// Returns the bytes that [`save`] would write.
@@ -121,7 +150,7 @@ pub fn quarantine(path: &Path, at: Timestamp) -> Result<PathBuf, Error> {
 /// None that the content of a window could cause.
 pub fn encode(window: &RollingWindow, saved_at: Timestamp) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    write::write(window, saved_at, &mut bytes)?;
+    write::write(window, (saved_at, None), &mut bytes)?;
     Ok(bytes)
 }
 

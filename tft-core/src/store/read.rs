@@ -1,7 +1,6 @@
 //! Parquet to a window: the footer, the batches, and the rows in the order in which they were taken.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -18,10 +17,11 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use super::columns::{Columns, Texts, copy_metric, text_type, times};
 use super::error::StoreError;
 use super::footer::Footer;
+use super::rows::{Row, Rows, profile_of};
 use super::{LoadReport, checksum, guard};
-use crate::schema::{Profile, Schema, ServerName, Status};
-use crate::time::{Timestamp, abbreviate};
-use crate::window::{RollingWindow, StoredSample, WindowConfig};
+use crate::schema::Schema;
+use crate::time::abbreviate;
+use crate::window::{RollingWindow, WindowConfig};
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8_192;
@@ -107,44 +107,12 @@ fn check_row_count(metadata: &ParquetMetaData, max: u64) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Rows on their way into the window.
+/// The columns of a file on their way into the window.
 struct Loader {
-    window: RollingWindow,
     columns: Columns,
-    names: Names,
-    rows: Vec<Row>,
-    /// `[row][metric]`; NaN is a missing value.
-    values: Vec<f32>,
+    rows: Rows,
     /// Whether rows can be taken as they come, or must be sorted by time first.
     is_ordered: bool,
-    report: LoadReport,
-}
-
-struct Row {
-    at: Timestamp,
-    server: usize,
-    profile: Option<Profile>,
-    status: Option<Status>,
-}
-
-/// The servers' names, each held once.
-#[derive(Default)]
-struct Names {
-    names: Vec<ServerName>,
-    index: HashMap<ServerName, usize>,
-}
-
-impl Names {
-    /// Returns the position of a name, or the name if it is not acceptable.
-    fn position(&mut self, text: &str) -> Result<usize, String> {
-        if let Some(&position) = self.index.get(text) {
-            return Ok(position);
-        }
-        let name = ServerName::new(text).map_err(|_| abbreviate(text))?;
-        self.index.insert(name.clone(), self.names.len());
-        self.names.push(name);
-        Ok(self.names.len() - 1)
-    }
 }
 
 impl Loader {
@@ -154,43 +122,36 @@ impl Loader {
         let report = LoadReport {
             format_version: footer.format_version.clone(),
             saved_at: footer.saved_at,
+            log_sequence: footer.log_sequence,
             missing_metrics: missing.collect(),
             ..LoadReport::default()
         };
-        Self {
-            window,
-            columns,
-            names: Names::default(),
-            rows: Vec::new(),
-            values: Vec::new(),
-            is_ordered: footer.is_ordered(),
-            report,
-        }
+        Self { columns, rows: Rows::new(window, report), is_ordered: footer.is_ordered() }
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         self.take_values(batch);
         self.take_rows(batch)?;
-        self.report.rows += batch.num_rows() as u64;
-        if self.is_ordered { self.restore_rows() } else { Ok(()) }
+        self.rows.report.rows += batch.num_rows() as u64;
+        if self.is_ordered { self.rows.restore() } else { Ok(()) }
     }
 
     fn finish(mut self, footer: &Footer) -> Result<(RollingWindow, LoadReport), StoreError> {
-        self.restore_rows()?;
+        self.rows.restore_in_time_order()?;
         let samples = footer.samples_accepted.iter().map(|(name, &count)| (name.as_str(), count));
-        self.window.restore_counters(footer.tick_count, samples);
-        Ok((self.window, self.report))
+        Ok(self.rows.finish(footer.tick_count, samples))
     }
 
     fn take_values(&mut self, batch: &RecordBatch) {
-        let metrics = self.window.schema().metrics();
-        let start = self.values.len();
-        self.values.resize(start + batch.num_rows() * metrics.len(), f32::NAN);
+        let Rows { window, values, report, .. } = &mut self.rows;
+        let metrics = window.schema().metrics();
+        let start = values.len();
+        values.resize(start + batch.num_rows() * metrics.len(), f32::NAN);
         for (index, (metric, column)) in metrics.iter().zip(&self.columns.metrics).enumerate() {
             if let Some(column) = column {
-                let rows = &mut self.values[start..];
+                let rows = &mut values[start..];
                 let cells = rows.get_mut(index..).unwrap_or_default();
-                self.report.values_out_of_range +=
+                report.values_out_of_range +=
                     copy_metric(batch.column(*column), metric, cells, metrics.len());
             }
         }
@@ -202,47 +163,22 @@ impl Loader {
         let mut statuses = self.columns.status.map(|column| Texts::new(batch.column(column)));
         let times = times(batch.column(self.columns.timestamp));
         for (row, time) in times.into_iter().enumerate() {
-            let cell = Cell { batch, row_in_file: self.report.rows + row as u64 };
+            let cell = Cell { batch, row_in_file: self.rows.report.rows + row as u64 };
             let at = cell.require(self.columns.timestamp, time, "a time")?;
-            let server = servers.get(row, |text| self.names.position(text)).cloned();
+            let server = servers.get(row, |text| self.rows.names.position(text)).cloned();
             let server = cell.require(self.columns.server, server, "a server's name")?;
             let profile = profiles.as_mut().and_then(|profiles| profiles.get(row, profile_of).cloned());
             let profile = match (self.columns.profile, profile) {
                 (Some(column), Some(profile)) => Some(cell.require(column, Some(profile), "a profile")?),
                 _ => None,
             };
-            let schema = self.window.schema();
+            let schema = self.rows.window.schema();
             let status = statuses
                 .as_mut()
                 .and_then(|statuses| statuses.get(row, |text| schema.statuses().parse(text)).copied());
-            self.report.statuses_unknown += u64::from(status == Some(None));
-            self.rows.push(Row { at, server, profile, status: status.flatten() });
+            self.rows.report.statuses_unknown += u64::from(status == Some(None));
+            self.rows.pending.push(Row { at, server, profile, status: status.flatten() });
         }
-        Ok(())
-    }
-
-    /// Gives the collected rows to the window.
-    fn restore_rows(&mut self) -> Result<(), StoreError> {
-        let stride = self.window.schema().metrics().len();
-        let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        if !self.is_ordered {
-            order.sort_by_key(|&row| self.rows[row].at);
-        }
-        for row in order {
-            let values = &self.values[row * stride..(row + 1) * stride];
-            let Row { at, server, profile, status } = &self.rows[row];
-            let sample = StoredSample { at: *at, status: *status, values };
-            let is_empty = status.is_none() && values.iter().all(|value| value.is_nan());
-            let name = &self.names.names[*server];
-            let taken = !is_empty
-                && self
-                    .window
-                    .restore(name, profile.as_ref(), sample)
-                    .map_err(|source| StoreError::Window { source })?;
-            self.report.rows_dropped += u64::from(!taken);
-        }
-        self.rows.clear();
-        self.values.clear();
         Ok(())
     }
 }
@@ -269,10 +205,6 @@ impl Cell<'_> {
             None => Err(StoreError::Null { column: column(), row }),
         }
     }
-}
-
-fn profile_of(text: &str) -> Result<Profile, String> {
-    Profile::new(text).map_err(|_| abbreviate(text))
 }
 
 fn reading(source: ParquetError) -> StoreError {

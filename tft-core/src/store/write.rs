@@ -3,38 +3,35 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::types::Int32Type;
-use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, TimestampMillisecondArray,
-};
-use arrow_schema::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use arrow_schema::Schema as ArrowSchema;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::checksum::{CREATED_BY, Hashing};
 use super::error::StoreError;
 use super::{SaveReport, footer};
-use crate::schema::Schema;
 use crate::time::Timestamp;
-use crate::window::{RollingWindow, StoredSample};
+use crate::window::{RollingWindow, RowBatch, fields};
 
 /// Rows that are handed to the writer at once.
 const BATCH_ROWS: usize = 16_384;
 /// Rows of a row group, which the writer and every reader hold in memory.
 const ROW_GROUP_ROWS: usize = 131_072;
 
-/// Writes a window to `sink`.
+/// Writes a window to `sink`, and the newest frame of a log that it holds.
 pub(super) fn write<W: Write + Send>(
     window: &RollingWindow,
-    saved_at: Timestamp,
+    (saved_at, log_sequence): (Timestamp, Option<u64>),
     sink: W,
 ) -> Result<SaveReport, StoreError> {
     let fields = Arc::new(fields(window.schema()));
-    let options = ArrowWriterOptions::new().with_properties(properties(window, saved_at));
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(window, footer::keys(window, saved_at, log_sequence)));
     // Without the embedded Arrow schema, text is plain text for every reader and not a dictionary type.
     let options = options.with_skip_arrow_metadata(true);
     let sink = Hashing::new(sink);
@@ -50,135 +47,45 @@ pub(super) fn write<W: Write + Send>(
     Ok(SaveReport { rows, bytes: writer.bytes_written() as u64 })
 }
 
-/// The rows of one batch, column by column.
-struct Batch<'w> {
-    window: &'w RollingWindow,
-    times: Vec<i64>,
-    servers: Labels<'w>,
-    profiles: Labels<'w>,
-    statuses: Labels<'w>,
-    /// `[metric][row]`; NaN is a missing value.
-    values: Vec<Vec<f32>>,
-}
-
-/// One text per row, each distinct one held once.
-#[derive(Default)]
-struct Labels<'w> {
-    keys: Vec<Option<i32>>,
-    texts: Vec<&'w str>,
-}
-
 fn write_rows<W: Write + Send>(
     window: &RollingWindow,
     fields: &Arc<ArrowSchema>,
     writer: &mut ArrowWriter<W>,
 ) -> Result<u64, StoreError> {
-    let mut batch = Batch::new(window);
+    let mut batch = RowBatch::new(window);
     let mut rows = 0;
     for server in window.servers() {
         server.visit_stored(|sample| {
-            batch.push(server.name().as_str(), server.profile().as_str(), sample);
-            if batch.times.len() == BATCH_ROWS {
-                rows += batch.flush(fields, writer)?;
+            batch.push(server, sample);
+            if batch.len() == BATCH_ROWS {
+                rows += flush(&mut batch, fields, writer)?;
             }
-            Ok(())
+            Ok::<_, StoreError>(())
         })?;
     }
-    Ok(rows + batch.flush(fields, writer)?)
+    Ok(rows + flush(&mut batch, fields, writer)?)
 }
 
-impl<'w> Batch<'w> {
-    fn new(window: &'w RollingWindow) -> Self {
-        Self {
-            window,
-            times: Vec::new(),
-            servers: Labels::default(),
-            profiles: Labels::default(),
-            statuses: Labels::default(),
-            values: vec![Vec::new(); window.schema().metrics().len()],
-        }
-    }
-
-    fn push(&mut self, server: &'w str, profile: &'w str, sample: StoredSample<'_>) {
-        let statuses = self.window.schema().statuses();
-        self.times.push(sample.at.as_millis());
-        self.servers.push(Some(server));
-        self.profiles.push(Some(profile));
-        self.statuses.push(sample.status.map(|status| statuses.name(status)));
-        for (column, &value) in self.values.iter_mut().zip(sample.values) {
-            column.push(value);
-        }
-    }
-
-    /// Hands the rows to the writer; returns how many there were.
-    fn flush<W: Write + Send>(
-        &mut self,
-        fields: &Arc<ArrowSchema>,
-        writer: &mut ArrowWriter<W>,
-    ) -> Result<u64, StoreError> {
-        let rows = self.times.len() as u64;
-        let times = TimestampMillisecondArray::from(std::mem::take(&mut self.times)).with_timezone("UTC");
-        let labels = [&mut self.servers, &mut self.profiles, &mut self.statuses];
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(times)];
-        columns.extend(labels.map(|labels| std::mem::take(labels).into_array()));
-        columns.extend(self.values.iter_mut().map(|column| floats(column)));
-        let batch = RecordBatch::try_new(fields.clone(), columns).map_err(|error| writing(error.into()))?;
-        writer.write(&batch).map_err(writing)?;
-        Ok(rows)
-    }
+/// Hands the rows to the writer; returns how many there were.
+fn flush<W: Write + Send>(
+    batch: &mut RowBatch<'_>,
+    fields: &Arc<ArrowSchema>,
+    writer: &mut ArrowWriter<W>,
+) -> Result<u64, StoreError> {
+    let rows = batch.len() as u64;
+    let batch = batch.take(fields).map_err(|error| writing(error.into()))?;
+    writer.write(&batch).map_err(writing)?;
+    Ok(rows)
 }
 
-impl<'w> Labels<'w> {
-    /// Adds a row's text. Rows with the same text mostly follow each other, so that only the newest texts
-    /// are compared; a text that is held twice is correct as well.
-    fn push(&mut self, text: Option<&'w str>) {
-        const TEXTS_COMPARED: usize = 16;
-        let key = text.map(|text| {
-            let recent = self.texts.iter().rev().take(TEXTS_COMPARED);
-            let age = recent.into_iter().position(|known| *known == text);
-            let key = age.map_or(self.texts.len(), |age| self.texts.len() - 1 - age);
-            if age.is_none() {
-                self.texts.push(text);
-            }
-            key as i32
-        });
-        self.keys.push(key);
-    }
-
-    fn into_array(self) -> ArrayRef {
-        let keys = arrow_array::Int32Array::from(self.keys);
-        let texts = Arc::new(StringArray::from(self.texts));
-        // A key is the position of a text that was pushed before it.
-        Arc::new(DictionaryArray::<Int32Type>::new(keys, texts))
-    }
-}
-
-fn floats(column: &mut Vec<f32>) -> ArrayRef {
-    let values = column.drain(..).map(|value| (!value.is_nan()).then_some(value));
-    Arc::new(values.collect::<Float32Array>())
-}
-
-fn fields(schema: &Schema) -> ArrowSchema {
-    let text = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let mut fields = vec![
-        Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false),
-        Field::new("server_name", text(), false),
-        Field::new("profile", text(), false),
-        Field::new("status", text(), true),
-    ];
-    let metrics = schema.metrics().iter();
-    fields.extend(metrics.map(|metric| Field::new(&metric.name, DataType::Float32, true)));
-    ArrowSchema::new(fields)
-}
-
-fn properties(window: &RollingWindow, saved_at: Timestamp) -> WriterProperties {
+fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
         .set_offset_index_disabled(true)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_key_value_metadata(Some(footer::keys(window, saved_at)));
+        .set_key_value_metadata(Some(keys));
     // Measured values hardly repeat; times and texts do, and keep the writer's dictionary. Plain floats
     // and not BYTE_STREAM_SPLIT: the gain is small, and Spark 3 cannot read that.
     for metric in window.schema().metrics() {

@@ -2,12 +2,16 @@
 //!
 //! Owns which servers exist and what is true of them together: their newest step, the number of steps
 //! with samples, and their order by name.
+//!
+//! A clone shares the servers; a sample copies its server first if a clone still holds it.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::fault::Reason;
 use super::open_step::{Placement, Sample};
+#[cfg(feature = "parquet")]
+use super::ring::Mark;
 use super::server::{Rules, Server};
 use crate::schema::{Profile, ServerName};
 use crate::time::Step;
@@ -15,11 +19,11 @@ use crate::time::Step;
 /// The servers of a window.
 #[derive(Clone)]
 pub(super) struct Fleet {
-    slots: Vec<Option<Server>>,
+    slots: Vec<Option<Arc<Server>>>,
     vacant: Vec<u32>,
-    slot_by_name: HashMap<ServerName, u32>,
+    slot_by_name: Arc<HashMap<ServerName, u32>>,
     /// Made on demand: most batches change no name.
-    in_name_order: OnceLock<Box<[u32]>>,
+    in_name_order: OnceLock<Arc<[u32]>>,
     newest: Option<Step>,
     step_count: usize,
     /// The newest step for which a search for silent servers found none, so that a full fleet is not
@@ -32,7 +36,7 @@ impl Fleet {
         Self {
             slots: Vec::new(),
             vacant: Vec::new(),
-            slot_by_name: HashMap::new(),
+            slot_by_name: Arc::default(),
             in_name_order: OnceLock::new(),
             newest: None,
             step_count: 0,
@@ -54,6 +58,7 @@ impl Fleet {
             None => self.insert(name, profile, step, rules)?,
         };
         let server = self.slots[slot].as_mut().expect("invariant: an indexed slot is occupied");
+        let server = Arc::make_mut(server);
         let steps_before = server.ring().sampled_steps();
         let placement = server.add(sample, rules)?;
         self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;
@@ -61,9 +66,35 @@ impl Fleet {
         Ok((server, placement))
     }
 
+    /// Gives closed steps of one sample each to their server, which is made if it is new; returns the server, and
+    /// whether it took them.
+    #[cfg(feature = "parquet")]
+    pub(super) fn add_closed(
+        &mut self,
+        name: &ServerName,
+        profile: impl FnOnce() -> Profile,
+        (steps, rows): (&[(Step, Mark)], &[f32]),
+        rules: &Rules,
+    ) -> Result<Option<&mut Server>, Reason> {
+        let (Some(&(first, _)), Some(&(last, _))) = (steps.first(), steps.last()) else { return Ok(None) };
+        let slot = match self.slot_by_name.get(name) {
+            Some(&slot) => slot as usize,
+            None => self.insert(name, profile, first, rules)?,
+        };
+        let server =
+            Arc::make_mut(self.slots[slot].as_mut().expect("invariant: an indexed slot is occupied"));
+        let steps_before = server.ring().sampled_steps();
+        if !server.add_closed(steps, rows) {
+            return Ok(None);
+        }
+        self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;
+        self.newest = self.newest.max(Some(last));
+        Ok(Some(server))
+    }
+
     /// Forgets a server; returns whether there was one of this name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
-        let Some(slot) = self.slot_by_name.remove(name) else { return false };
+        let Some(slot) = Arc::make_mut(&mut self.slot_by_name).remove(name) else { return false };
         self.vacate(slot);
         self.newest = self.servers().map(|server| server.ring().newest()).max();
         self.searched_at = None;
@@ -72,24 +103,24 @@ impl Fleet {
 
     pub(super) fn find(&self, name: &str) -> Option<&Server> {
         let slot = *self.slot_by_name.get(name)?;
-        self.slots[slot as usize].as_ref()
+        self.slots[slot as usize].as_deref()
     }
 
     #[cfg(feature = "parquet")]
     pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Server> {
         let slot = *self.slot_by_name.get(name)?;
-        self.slots[slot as usize].as_mut()
+        self.slots[slot as usize].as_mut().map(Arc::make_mut)
     }
 
     /// Returns the servers in no particular order.
     pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|server| &**server)
     }
 
     pub(super) fn in_name_order(&self) -> impl ExactSizeIterator<Item = &Server> {
         let order = self.in_name_order.get_or_init(|| self.sort());
         order.iter().map(|&slot| {
-            self.slots[slot as usize].as_ref().expect("invariant: the order lists occupied slots")
+            self.slots[slot as usize].as_deref().expect("invariant: the order lists occupied slots")
         })
     }
 
@@ -109,12 +140,13 @@ impl Fleet {
     pub(super) fn memory_bytes(&self) -> usize {
         // A hash table keeps at least an eighth of its buckets free, and one control byte per bucket.
         const INDEX_ENTRY_BYTES: usize = size_of::<(ServerName, u32)>() + 1;
+        const SHARED_COUNTS_BYTES: usize = 2 * size_of::<usize>();
         let names = self.servers().map(|server| server.name.as_str().len()).sum::<usize>();
         let servers = self.servers().map(Server::memory_bytes).sum::<usize>();
-        let vacant_slots = self.slots.capacity() - self.len();
         servers
             + names
-            + vacant_slots * size_of::<Option<Server>>()
+            + self.len() * SHARED_COUNTS_BYTES
+            + self.slots.capacity() * size_of::<Option<Arc<Server>>>()
             + self.vacant.capacity() * size_of::<u32>()
             + self.slot_by_name.capacity() * 8 / 7 * INDEX_ENTRY_BYTES
             + self.in_name_order.get().map_or(0, |order| size_of_val(&**order))
@@ -139,8 +171,8 @@ impl Fleet {
         if slot as usize == self.slots.len() {
             self.slots.push(None);
         }
-        self.slots[slot as usize] = Some(server);
-        self.slot_by_name.insert(name.clone(), slot);
+        self.slots[slot as usize] = Some(Arc::new(server));
+        Arc::make_mut(&mut self.slot_by_name).insert(name.clone(), slot);
         self.in_name_order.take();
         self.searched_at = None;
         Ok(slot as usize)
@@ -149,7 +181,7 @@ impl Fleet {
     /// Forgets the servers whose newest step lies more than `retention_steps` before `newest`.
     fn evict_silent(&mut self, newest: Option<Step>, retention_steps: usize) {
         let Some(newest) = newest.filter(|_| self.searched_at < newest) else { return };
-        let is_silent = |server: &Server| newest.since(server.ring().newest()) > retention_steps as i64;
+        let is_silent = |server: &Arc<Server>| newest.since(server.ring().newest()) > retention_steps as i64;
         let silent = self
             .slots
             .iter()
@@ -157,7 +189,7 @@ impl Fleet {
             .filter_map(|(slot, server)| server.as_ref().is_some_and(is_silent).then_some(slot as u32));
         for slot in silent.collect::<Vec<_>>() {
             if let Some(server) = self.slots[slot as usize].as_ref() {
-                self.slot_by_name.remove(server.name.as_str());
+                Arc::make_mut(&mut self.slot_by_name).remove(server.name.as_str());
             }
             self.vacate(slot);
         }
@@ -172,7 +204,7 @@ impl Fleet {
         }
     }
 
-    fn sort(&self) -> Box<[u32]> {
+    fn sort(&self) -> Arc<[u32]> {
         let mut named: Vec<_> = self.slot_by_name.iter().collect();
         named.sort_unstable();
         named.into_iter().map(|(_, &slot)| slot).collect()

@@ -9,6 +9,10 @@
 //! older ones are closed. That is measured in the server's own time, so that a replay of old data behaves
 //! as it did live.
 
+#[cfg(feature = "arrow")]
+mod arrow;
+#[cfg(feature = "arrow")]
+mod closed;
 mod config;
 mod fault;
 mod feed;
@@ -25,13 +29,15 @@ mod stored;
 mod tests;
 mod view;
 
+#[cfg(feature = "parquet")]
+pub(crate) use arrow::{RowBatch, fields};
+#[cfg(feature = "arrow")]
+pub(crate) use closed::StoredSample;
 pub use config::WindowConfig;
 pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
 pub use report::{IngestReport, Rejection};
-#[cfg(feature = "parquet")]
-pub(crate) use stored::StoredSample;
 pub use view::ServerView;
 
 use fault::{Fault, Reason};
@@ -49,6 +55,9 @@ use crate::time::{Step, Timestamp};
 /// # Performance
 /// A sample in time order costs O(metrics); one out of order folds its step again. Once a server is known
 /// and has seen as many samples in a step as it sends, a sample allocates nothing.
+///
+/// A clone costs a pointer per server and shares their histories. The first sample of a server after that
+/// copies its history, if the clone is still there: what is done with a clone never stops the feed.
 ///
 /// # Examples
 /// ```
@@ -186,7 +195,7 @@ impl RollingWindow {
     /// At most 1.1 × servers × steps × metrics × 4 bytes (from three metrics on) and a constant of about a
     /// kilobyte per server, plus the raw samples of the steps that still take more: per server at most
     /// (`grace_steps` + 1) × `samples_per_step_max` × (metrics × 4 + 9) bytes, and twice that at most while
-    /// buffers grow.
+    /// buffers grow. Servers that were fed since a clone was made are held twice while it lives.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.fleet.memory_bytes()
     }
@@ -200,6 +209,14 @@ impl RollingWindow {
         if count > max {
             return Err(Error::new(ErrorKind::LimitExceeded, BatchTooLarge { count, max }));
         }
+        Ok(self.take_all(records, now))
+    }
+
+    fn take_all<'r>(
+        &mut self,
+        records: impl Iterator<Item = (usize, &'r Record)>,
+        now: Timestamp,
+    ) -> IngestReport {
         let mut report = IngestReport::default();
         for (index, record) in records {
             match self.take(record, now) {
@@ -214,7 +231,7 @@ impl RollingWindow {
             }
         }
         self.tick_count = self.tick_count.saturating_add(u64::from(report.accepted > 0));
-        Ok(report)
+        report
     }
 
     fn take(&mut self, record: &Record, now: Timestamp) -> Result<Placement, Fault> {
@@ -239,9 +256,7 @@ impl RollingWindow {
         let sample = Sample { at: record.timestamp(), mark, values: record.values() };
         let infer = || self.schema.profiles().infer(record.server().as_str()).clone();
         let (server, placement) = self.fleet.add(record.server(), infer, sample, &self.rules)?;
-        if let Some(profile) = record.profile().filter(|&profile| *profile != server.profile) {
-            server.profile = profile.clone();
-        }
+        server.tell_profile(record.profile());
         self.generation += 1;
         Ok(placement)
     }

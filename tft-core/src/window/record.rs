@@ -97,7 +97,7 @@ impl Record {
     }
 
     /// Builds a record from parts that were checked against the schema.
-    pub(super) fn from_parts(
+    pub(crate) fn from_parts(
         schema: &Schema,
         timestamp: Timestamp,
         server: ServerName,

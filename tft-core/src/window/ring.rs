@@ -64,6 +64,22 @@ impl Ring {
         self.newest = step;
     }
 
+    /// Writes steps that are newer than all before, in ascending order.
+    ///
+    /// # Shapes
+    /// `rows`: `[step][metric]`.
+    #[cfg(feature = "parquet")]
+    pub(super) fn extend(&mut self, steps: &[(Step, Mark)], rows: &[f32]) {
+        let Some(&(last, _)) = steps.last() else { return };
+        self.advance_to(last);
+        let forgotten = steps.partition_point(|(step, _)| last.since(*step) >= self.capacity as i64);
+        let metrics = self.values.len() / self.capacity;
+        for (&(step, mark), row) in steps.iter().zip(rows.chunks_exact(metrics)).skip(forgotten) {
+            self.row_mut(step).zip(row).for_each(|(cell, &value)| *cell = value);
+            self.mark(step, mark);
+        }
+    }
+
     /// Forgets the values of a step before its samples are folded in again.
     pub(super) fn clear(&mut self, step: Step) {
         let slot = self.slot(step);

@@ -3,6 +3,8 @@
 use super::WindowConfig;
 use super::fault::Reason;
 use super::open_step::{OpenStep, Placement, Sample};
+#[cfg(feature = "parquet")]
+use super::ring::Mark;
 use super::ring::Ring;
 use crate::schema::{Aggregation, Profile, ServerName};
 use crate::time::{Step, Timestamp};
@@ -64,6 +66,26 @@ impl Server {
         Ok(placement)
     }
 
+    /// Takes steps that are closed when the next sample comes, one sample each, in ascending order and newer than
+    /// all before; returns false, and takes none, if they are not newer.
+    #[cfg(feature = "parquet")]
+    pub(super) fn add_closed(&mut self, steps: &[(Step, Mark)], rows: &[f32]) -> bool {
+        let is_new = self.ring.sampled_steps() == 0;
+        let is_newer = steps.first().is_some_and(|&(first, _)| first > self.ring.newest());
+        if is_new || is_newer {
+            self.ring.extend(steps, rows);
+            self.samples_accepted = self.samples_accepted.saturating_add(steps.len() as u64);
+        }
+        is_new || is_newer
+    }
+
+    /// Takes over the profile that a sample tells, if it does.
+    pub(super) fn tell_profile(&mut self, told: Option<&Profile>) {
+        if let Some(profile) = told.filter(|&profile| *profile != self.profile) {
+            self.profile = profile.clone();
+        }
+    }
+
     pub(super) fn ring(&self) -> &Ring {
         &self.ring
     }
@@ -82,7 +104,7 @@ impl Server {
     }
 
     /// Returns the closed steps that have samples, in time order.
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     pub(super) fn closed_steps(&self, rules: &Rules) -> impl Iterator<Item = Step> {
         let steps = self.ring.oldest().0..self.oldest_open(rules).0;
         steps.map(Step).filter(|&step| self.ring.is_sampled(step))

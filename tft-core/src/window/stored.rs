@@ -4,37 +4,28 @@
 //! samples. Both come back through the same fold as live samples, so that the restored window treats what
 //! follows as the saved one would have.
 
+use super::closed::StoredSample;
 use super::fault::{Fault, Reason};
 use super::open_step::Sample;
 use super::ring::Mark;
-use super::{RollingWindow, ServerView};
+use super::{Record, RollingWindow, ServerView};
 use crate::error::Error;
-use crate::schema::{Profile, ServerName, Status};
+use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::Timestamp;
 
-/// One sample on its way into or out of a checkpoint.
-#[derive(Clone, Copy)]
-pub(crate) struct StoredSample<'a> {
-    pub(crate) at: Timestamp,
-    pub(crate) status: Option<Status>,
-    /// One value per metric; NaN is a missing value.
-    pub(crate) values: &'a [f32],
-}
-
 impl ServerView<'_> {
+    /// Returns what is measured.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.window.schema
+    }
+
     /// Visits what a checkpoint keeps of this server, in time order.
     pub(crate) fn visit_stored<E>(
         &self,
         mut visit: impl FnMut(StoredSample<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let rules = &self.window.rules;
-        let mut values = Vec::with_capacity(rules.aggregations.len());
-        for step in self.server.closed_steps(rules) {
-            values.clear();
-            values.extend(self.server.ring().row(step));
-            let at = rules.config.step.start_of(step);
-            visit(StoredSample { at, status: self.status_at(step), values: &values })?;
-        }
+        self.try_visit_closed(&mut visit)?;
         let open_steps = self.server.oldest_open(rules).0..=self.newest_step().0;
         for sample in open_steps.flat_map(|step| self.server.open_samples(crate::time::Step(step))) {
             visit(StoredSample { at: sample.at, status: sample.mark.status(), values: sample.values })?;
@@ -59,17 +50,51 @@ impl RollingWindow {
         let infer = || self.schema.profiles().infer(name.as_str()).clone();
         match self.fleet.add(name, infer, sample, &self.rules) {
             Ok((server, _)) => {
-                if let Some(profile) = profile.filter(|&profile| *profile != server.profile) {
-                    server.profile = profile.clone();
-                }
+                server.tell_profile(profile);
                 Ok(true)
             }
-            Err(reason @ Reason::FleetFull { .. }) => {
-                let fault = Fault::new("server_name", name.as_str(), reason);
-                Err(Error::new(crate::ErrorKind::LimitExceeded, fault))
-            }
+            Err(reason @ Reason::FleetFull { .. }) => Err(does_not_fit(name, reason)),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Takes samples of one server from a checkpoint for as long as each is the only one of a closed step; returns
+    /// how many, and the rest is for [`restore`](Self::restore). What they make of the window is what it would.
+    ///
+    /// # Shapes
+    /// `rows`: `[sample][metric]`.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub(crate) fn restore_closed(
+        &mut self,
+        name: &ServerName,
+        profile: Option<&Profile>,
+        samples: &[(Timestamp, Option<Status>)],
+        rows: &[f32],
+    ) -> Result<usize, Error> {
+        let config = &self.rules.config;
+        let steps: Vec<_> =
+            samples.iter().map(|&(at, status)| (config.step.step_at(at), Mark::of(status))).collect();
+        let rising = steps.array_windows().take_while(|[earlier, later]| earlier.0 < later.0).count();
+        let Some(&(newest, _)) = steps.get(rising) else { return Ok(0) };
+        let oldest_open = newest.plus(-(config.grace_steps as i64));
+        let closed = steps[..=rising].partition_point(|&(step, _)| step < oldest_open);
+        let infer = || self.schema.profiles().infer(name.as_str()).clone();
+        match self.fleet.add_closed(name, infer, (&steps[..closed], rows), &self.rules) {
+            Ok(Some(server)) => {
+                server.tell_profile(profile);
+                Ok(closed)
+            }
+            Ok(None) => Ok(0),
+            Err(reason) => Err(does_not_fit(name, reason)),
+        }
+    }
+
+    /// Takes a batch again that was taken before, with the same outcome. It may have more records than a new
+    /// one may have today.
+    pub(crate) fn replay(&mut self, records: &[Record], taken_at: Timestamp) {
+        self.take_all(records.iter().enumerate(), taken_at);
     }
 
     /// Sets the counters that a checkpoint keeps.
@@ -85,4 +110,8 @@ impl RollingWindow {
             }
         }
     }
+}
+
+fn does_not_fit(name: &ServerName, reason: Reason) -> Error {
+    Error::new(crate::ErrorKind::LimitExceeded, Fault::new("server_name", name.as_str(), reason))
 }

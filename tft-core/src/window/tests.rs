@@ -265,3 +265,19 @@ fn the_window_can_be_shared_between_threads() {
     check::<Feed>();
     check::<ServerView<'_>>();
 }
+
+#[test]
+fn a_clone_shares_every_history_until_its_server_is_fed() {
+    let mut window = window(WindowConfig::default());
+    feed_all(&mut window, &[record("a", 1, 1.0), record("b", 1, 2.0)]);
+    let clone = window.clone();
+    feed_all(&mut window, &[record("a", 6, 3.0), record("c", 6, 4.0)]);
+    window.remove("b");
+    let start = |window: &RollingWindow, server| window.server(server).unwrap().history(0).0.as_ptr();
+    assert_ne!(start(&window, "a"), start(&clone, "a"));
+    assert_eq!((row(&clone, "a", 0)[0], row(&clone, "a", 1)[0]), (Some(1.0), None));
+    assert_eq!((clone.server_count(), clone.step_count()), (2, 2));
+    let again = clone.clone();
+    assert_eq!(start(&again, "a"), start(&clone, "a"));
+    assert_eq!(row(&window, "a", 1)[0], Some(3.0));
+}

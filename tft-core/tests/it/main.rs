@@ -4,15 +4,23 @@
 
 #[cfg(all(feature = "burn", feature = "engine", feature = "parquet"))]
 mod allocations;
+#[cfg(feature = "parquet")]
+mod arrow_feed;
 mod bad_batch;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_model;
+#[cfg(feature = "parquet")]
+mod bad_pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod bad_rows;
 #[cfg(feature = "parquet")]
 mod checkpoint;
+#[cfg(feature = "parquet")]
+mod crash;
 #[cfg(all(feature = "burn", feature = "parquet", feature = "default-model"))]
 mod default_model;
+#[cfg(feature = "parquet")]
+mod disk;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
 #[cfg(all(feature = "burn", feature = "parquet"))]
@@ -20,6 +28,8 @@ mod extremes;
 mod feed;
 #[cfg(all(feature = "burn", feature = "default-model"))]
 mod forecaster;
+#[cfg(feature = "parquet")]
+mod foreign_checkpoint;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod golden;
 #[cfg(all(feature = "burn", feature = "parquet"))]
@@ -28,6 +38,8 @@ mod imported;
 mod monitor;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod parity;
+#[cfg(feature = "parquet")]
+mod pickle;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod plain_network;
 #[cfg(all(feature = "burn", feature = "parquet"))]
@@ -35,6 +47,8 @@ mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
 mod send_sync;
+#[cfg(feature = "parquet")]
+mod store;
 #[cfg(all(feature = "burn", feature = "engine", feature = "parquet"))]
 mod streaming;
 #[cfg(any(feature = "burn", feature = "engine"))]

@@ -18,6 +18,8 @@ const _: () = {
     is_sync::<FleetForecast>();
     is_sync::<FleetAssessment>();
     is_sync::<AlertEngine>();
+    #[cfg(feature = "parquet")]
+    is_sync::<tft_core::store::Store>();
     is_send::<Forecaster>();
     is_send::<Monitor>();
 };

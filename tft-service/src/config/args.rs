@@ -6,6 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tft_core::store::SyncMode;
 
 use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
 
@@ -22,9 +25,16 @@ pub struct ServeArgs {
     /// Directory of the model [default: the built-in model]
     #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<String>,
-    /// Checkpoint of the rolling window [default: `inference_rolling_window.parquet`]
+    /// Checkpoint of the rolling window; where there is none, the original system's pickle beside it is taken over
+    /// [default: `inference_rolling_window.parquet`]
     #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
     pub persistence_file: Option<String>,
+    /// When the log is synced: `always` before a reply, at an `interval`, or `never` [default: interval]
+    #[arg(long, env = "TFT_SYNC", value_name = "MODE")]
+    pub sync: Option<String>,
+    /// Milliseconds between syncs of the log in mode `interval` [default: 200]
+    #[arg(long, env = "TFT_SYNC_INTERVAL_MS", value_name = "MS")]
+    pub sync_interval_ms: Option<String>,
     /// Browser origins that may call, separated by commas [default: `http://localhost:8501`]
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -63,6 +73,21 @@ pub struct DemoArgs {
     pub model_dir: Option<String>,
 }
 
+/// The settings of `migrate`, as given.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[non_exhaustive]
+pub struct MigrateArgs {
+    /// The pickle [default: the checkpoint's name with the extension `pkl`]
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<String>,
+    /// The checkpoint, which must not exist yet [default: `inference_rolling_window.parquet`]
+    #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
+    pub to: Option<String>,
+    /// Directory of the model that says how much history is kept [default: the built-in model]
+    #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
+    pub model_dir: Option<String>,
+}
+
 /// The commands of `model`.
 #[derive(Debug, Clone, clap::Subcommand)]
 #[non_exhaustive]
@@ -95,6 +120,15 @@ pub(crate) struct DemoConfig {
     pub(crate) serve: Config,
 }
 
+impl MigrateArgs {
+    /// Returns the pickle and the checkpoint, and the model's directory.
+    pub(crate) fn into_paths(self) -> (Option<PathBuf>, PathBuf, Option<PathBuf>) {
+        let path = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).map(PathBuf::from);
+        let to = path(self.to).or(Config::default().persistence_file).unwrap_or_default();
+        (path(self.from), to, path(self.model_dir))
+    }
+}
+
 impl DemoArgs {
     /// Checks the given settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
     pub(crate) fn into_config(self, api_key: Option<&str>) -> Result<DemoConfig, ConfigError> {
@@ -123,6 +157,8 @@ impl ServeArgs {
         set(&mut config.cors_origins, self.cors_origins.as_deref(), AllowedOrigins::parse)?;
         let file = self.persistence_file.as_deref();
         set(&mut config.persistence_file, file, |text| Ok(Some(text.into())))?;
+        set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
+        set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)?;
         set(&mut config.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let limits = &mut config.rate_limits;
         let per_minute = |key| move |text: &str| parse_per_minute(key, text);
@@ -159,6 +195,25 @@ fn parse_port(text: &str) -> Result<u16, ConfigError> {
     text.parse().map_err(|_| ConfigError::Value { key: "PORT", value: text.to_owned(), reason })
 }
 
+fn parse_sync(text: &str) -> Result<SyncMode, ConfigError> {
+    let reason = "is not `always`, `interval` or `never`";
+    SyncMode::parse(text).ok_or_else(|| ConfigError::Value {
+        key: "TFT_SYNC",
+        value: text.to_owned(),
+        reason,
+    })
+}
+
+fn parse_sync_interval(text: &str) -> Result<Duration, ConfigError> {
+    let parsed = text.parse().ok().filter(|millis| (1..=SYNC_INTERVAL_MS_MAX).contains(millis));
+    let (key, reason) = ("TFT_SYNC_INTERVAL_MS", "is not a number of milliseconds, 1 to 60000");
+    parsed.map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        reason,
+    })
+}
+
 fn parse_every_steps(text: &str) -> Result<usize, ConfigError> {
     let parsed = text.parse().ok().filter(|steps| (1..=EVERY_STEPS_MAX).contains(steps));
     let (value, reason) = (text.to_owned(), "is not a number of steps, 1 to 1152");
@@ -170,6 +225,9 @@ fn parse_per_minute(key: &'static str, text: &str) -> Result<u32, ConfigError> {
     let reason = "is not a number of requests per minute, 1 to 100000";
     parsed.ok_or_else(|| ConfigError::Value { key, value: text.to_owned(), reason })
 }
+
+/// Beyond a minute a checkpoint comes first.
+const SYNC_INTERVAL_MS_MAX: u64 = 60_000;
 
 /// The steps of the demo's data after its first three days.
 const EVERY_STEPS_MAX: usize = 1152;
@@ -192,6 +250,8 @@ mod tests {
         insta::assert_snapshot!(message(ServeArgs { port: some("80a"), ..ServeArgs::default() }), @"PORT `80a` is not a port number, 0 to 65535");
         insta::assert_snapshot!(message(ServeArgs { host: some("example.com"), ..ServeArgs::default() }), @"TFT_HOST `example.com` is not an IP address or `localhost`");
         insta::assert_snapshot!(message(ServeArgs { rate_limit_feed: some("0"), ..ServeArgs::default() }), @"RATE_LIMIT_FEED `0` is not a number of requests per minute, 1 to 100000");
+        insta::assert_snapshot!(message(ServeArgs { sync: some("often"), ..ServeArgs::default() }), @"TFT_SYNC `often` is not `always`, `interval` or `never`");
+        insta::assert_snapshot!(message(ServeArgs { sync_interval_ms: some("0"), ..ServeArgs::default() }), @"TFT_SYNC_INTERVAL_MS `0` is not a number of milliseconds, 1 to 60000");
         insta::assert_snapshot!(message(ServeArgs { cors_origins: some("dash"), ..ServeArgs::default() }), @"CORS_ORIGINS `dash` is not an origin like `https://dashboard.example.com` or `http://localhost:8501`");
     }
 }

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 pub use api_key::ApiKey;
 pub use origin::{AllowedOrigins, Origin};
+use tft_core::store::StoreConfig;
 
 /// Everything that an operator can set.
 ///
 /// # Defaults
 /// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
-/// checkpoint named `inference_rolling_window.parquet` in the working directory.
+/// checkpoint named `inference_rolling_window.parquet` in the working directory, its log synced every 200 ms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -34,6 +35,8 @@ pub struct Config {
     pub cors_origins: AllowedOrigins,
     /// The checkpoint of the rolling window; none means that nothing is kept.
     pub persistence_file: Option<PathBuf>,
+    /// When a feed counts as kept, and how large the log beside the checkpoint may become.
+    pub store: StoreConfig,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
     /// Requests per minute and principal.
@@ -88,6 +91,9 @@ pub struct Intervals {
     pub inference: Duration,
     /// Between checkpoints of a window that has changed.
     pub checkpoint: Duration,
+    /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
+    /// power may take.
+    pub sync: Duration,
 }
 
 /// A setting that is refused, and why.
@@ -150,6 +156,7 @@ impl Default for Config {
             insecure_no_auth: false,
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
+            store: StoreConfig::default(),
             model_dir: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
@@ -181,7 +188,11 @@ impl Default for Limits {
 
 impl Default for Intervals {
     fn default() -> Self {
-        Self { inference: Duration::from_secs(5), checkpoint: Duration::from_mins(1) }
+        Self {
+            inference: Duration::from_secs(5),
+            checkpoint: Duration::from_mins(1),
+            sync: Duration::from_millis(200),
+        }
     }
 }
 

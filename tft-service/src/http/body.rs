@@ -9,30 +9,38 @@ use hyper::header::{self, HeaderMap};
 use super::Refusal;
 use crate::config::Limits;
 
-/// Reads a body of JSON text; whether it is JSON is for the caller to find out.
+/// What a body says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyType {
+    Json,
+    ArrowStream,
+}
+
+/// The media type of a stream in Arrow's IPC format.
+pub(crate) const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+
+/// Reads a body; whether it is what it says is for the caller to find out.
 ///
 /// # Errors
 /// [`Refusal::UnsupportedMediaType`], [`Refusal::BodyTooLarge`] (at once if the length is declared),
 /// [`Refusal::BodyTimeout`], or [`Refusal::BadRequest`] if the body ends early.
-pub(crate) async fn read_json_body<B>(
+pub(crate) async fn read_body<B>(
     headers: &HeaderMap,
     body: &mut B,
     limits: &Limits,
-) -> Result<Bytes, Refusal>
+) -> Result<(BodyType, Bytes), Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if !is_plain_json(headers) {
-        return Err(Refusal::UnsupportedMediaType);
-    }
+    let body_type = type_of(headers).ok_or(Refusal::UnsupportedMediaType)?;
     let (bytes_max, timeout) = (limits.body_bytes_max, limits.body_timeout);
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Refusal::BodyTooLarge { bytes_max });
     }
     match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
         Err(_) => Err(Refusal::BodyTimeout { seconds: timeout.as_secs() }),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok((body_type, body.to_bytes())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { bytes_max }),
         Ok(Err(_)) => Err(Refusal::BadRequest("the request's body ended early".into())),
     }
@@ -61,12 +69,15 @@ pub(crate) async fn drain<B: Body<Data = Bytes> + Unpin>(headers: &HeaderMap, bo
     let _ = tokio::time::timeout(DRAIN_TIMEOUT.min(limits.body_timeout), reading).await;
 }
 
-/// Requiring the type also keeps other sites' HTML forms out: they cannot send it without a preflight.
-fn is_plain_json(headers: &HeaderMap) -> bool {
+/// Requiring a type also keeps other sites' HTML forms out: they cannot send one of these without a preflight.
+fn type_of(headers: &HeaderMap) -> Option<BodyType> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let essence = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
-    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    is_json && text(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"))
+    let is_plain =
+        text(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
+    let essence = text(header::CONTENT_TYPE).filter(|_| is_plain)?.split(';').next()?.trim();
+    let is = |known: &str| essence.eq_ignore_ascii_case(known);
+    let arrow = is(ARROW_STREAM).then_some(BodyType::ArrowStream);
+    arrow.or(is("application/json").then_some(BodyType::Json))
 }
 
 /// For how long the rest of a refused body is read.
@@ -84,7 +95,8 @@ mod tests {
         let mut body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let limits = Limits { body_bytes_max: bytes_max, ..Limits::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(read_json_body(&headers, &mut body, &limits)).map_err(|refusal| refusal.status())
+        let read = runtime.block_on(read_body(&headers, &mut body, &limits));
+        read.map(|(_, bytes)| bytes).map_err(|refusal| refusal.status())
     }
 
     #[test]
@@ -94,8 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_read() {
+    fn only_json_and_arrow_streams_are_read() {
         assert!(read("Application/JSON; charset=utf-8", "{}", 2).is_ok());
+        assert!(read(ARROW_STREAM, "{}", 2).is_ok());
         for other in ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
             assert_eq!(read(other, "{}", 2), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE), "{other}");
         }

@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
-pub(crate) use body::{drain, read_json_body};
+pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body};
 pub(crate) use query::Query;
 pub(crate) use refusal::Refusal;
 pub(crate) use stall_guard::{RequestPhase, StallGuard};
@@ -27,6 +27,13 @@ pub(crate) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Full::new(text.into()));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+/// Builds a reply of a stream in Arrow's IPC format.
+pub(crate) fn arrow_stream(stream: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(stream));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(ARROW_STREAM));
     reply
 }
 

@@ -30,10 +30,15 @@ pub(crate) enum Refusal {
     BodyTooLarge { bytes_max: usize },
     #[error("{0}")]
     TooLarge(String),
-    #[error("the request's body must be `Content-Type: application/json` without a content encoding")]
+    #[error(
+        "the request's body must be `Content-Type: application/json` or `application/vnd.apache.arrow.stream`, \
+         without a content encoding"
+    )]
     UnsupportedMediaType,
     #[error("rate limit exceeded")]
     TooManyRequests(Verdict),
+    #[error("the service could not store the feed: send it again later")]
+    NotKept,
     #[error("the service could not carry out the request")]
     Internal,
 }
@@ -50,6 +55,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } | Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -67,6 +73,9 @@ impl Refusal {
             Self::MethodNotAllowed { allow } => {
                 let allow = allow.parse().unwrap_or(HeaderValue::from_static(""));
                 headers.insert(header::ALLOW, allow);
+            }
+            Self::NotKept => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // What may be left of the body is not worth reading: the connection ends instead.
             Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } => {

@@ -1,4 +1,4 @@
-//! `POST /feed/data`: samples in, and a word about each one refused.
+//! `POST /feed/data`: samples in, as JSON or an Arrow stream, and a word about each one refused.
 
 use std::sync::Arc;
 
@@ -8,21 +8,22 @@ use hyper::http::request::Parts;
 use tft_core::{Error, ErrorKind};
 
 use crate::config::Limits;
-use crate::http::{Refusal, Reply, json_of, read_json_body};
+use crate::http::{Refusal, Reply, json_of, read_body};
 use crate::state::ServiceState;
 use crate::wire::{FeedReply, IgnoredFeed};
 
 /// # Cancel safety
-/// Once the body is read, its records are taken even if the client goes away.
+/// Once the body is read, its records are taken even if the client goes away. The reply that acknowledges
+/// them is sent when the store's promise holds.
 pub(super) async fn feed(
     state: &Arc<ServiceState>,
     limits: &Limits,
     (head, body): (&Parts, &mut Incoming),
 ) -> Result<Reply, Refusal> {
-    let body = read_json_body(&head.headers, body, limits).await?;
+    let (body_type, body) = read_body(&head.headers, body, limits).await?;
     let worker = Arc::clone(state);
     // Parsing megabytes takes tens of milliseconds; other connections go on meanwhile.
-    let taken = tokio::task::spawn_blocking(move || worker.ingest(&body)).await;
+    let taken = tokio::task::spawn_blocking(move || worker.ingest((body_type, &body))).await;
     let taken = taken.map_err(|_| Refusal::Internal)?.map_err(|error| refusal_of(&error))?;
     let Some((report, progress)) = taken else {
         return Ok(json_of(StatusCode::OK, &IgnoredFeed::default()));
@@ -40,6 +41,10 @@ fn refusal_of(error: &Error) -> Refusal {
     match error.kind() {
         ErrorKind::Malformed => Refusal::BadRequest(message()),
         ErrorKind::LimitExceeded => Refusal::TooLarge(message()),
+        ErrorKind::Io | ErrorKind::Unavailable => {
+            tracing::error!(error = message(), "a feed could not be kept and was refused");
+            Refusal::NotKept
+        }
         _ => {
             tracing::error!(error = message(), "a feed could not be taken");
             Refusal::Internal

@@ -10,6 +10,10 @@
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | required | 30 |
 //! | GET | `/alerts/active` | alerts | required | 30 |
 //!
+//! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
+//! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
+//! has its columns. Refusals and the other replies are JSON always.
+//!
 //! HEAD is answered wherever GET is. A route needs a key unless its row says that it is open. Replies are
 //! rendered in `wire`; none of them computes a forecast.
 
@@ -100,7 +104,7 @@ impl Route {
             Endpoint::Ready => Ok(health::ready(state)),
             Endpoint::Status => Ok(status::status(state)),
             Endpoint::Feed => feed::feed(state, limits, (head, body)).await,
-            Endpoint::Predictions => predictions::current(state, head.uri.query()),
+            Endpoint::Predictions => predictions::current(state, head),
             Endpoint::Alerts => Ok(alerts::active(state)),
         }
     }

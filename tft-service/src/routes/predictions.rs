@@ -1,20 +1,40 @@
-//! `GET /predictions/current`: the newest snapshot, whole or in part.
+//! `GET /predictions/current`: the newest snapshot, whole or in part, as JSON or an Arrow stream.
 
 use hyper::StatusCode;
+use hyper::header;
+use hyper::http::request::Parts;
 
-use crate::http::{Query, Refusal, Reply, json};
+use crate::http::{ARROW_STREAM, Query, Refusal, Reply, arrow_stream, json};
 use crate::state::ServiceState;
-use crate::wire::{Selection, render_predictions};
+use crate::wire::{Selection, predictions_table, render_predictions};
 
-pub(super) fn current(state: &ServiceState, query: Option<&str>) -> Result<Reply, Refusal> {
+pub(super) fn current(state: &ServiceState, head: &Parts) -> Result<Reply, Refusal> {
     let snapshot = state.snapshot();
-    let query = Query::parse(query)?;
-    if query.value("format").is_some_and(|format| format != "json") {
-        return Err(Refusal::NotAcceptable { offered: "`format=json`" });
-    }
+    let query = Query::parse(head.uri.query())?;
+    let is_arrow = match query.value("format") {
+        None => accepts_arrow(head),
+        Some("json") => false,
+        Some("arrow") => true,
+        Some(_) => return Err(Refusal::NotAcceptable { offered: "`format=json` and `format=arrow`" }),
+    };
     let selection = Selection::parse(&query, &snapshot.view)?;
+    if is_arrow {
+        let stream = if selection.is_everything() {
+            snapshot.predictions_arrow()
+        } else {
+            predictions_table(&snapshot.view, &selection)
+        };
+        return Ok(arrow_stream(stream.ok_or(Refusal::Internal)?));
+    }
     if selection.is_everything() {
         return Ok(json(StatusCode::OK, snapshot.predictions_json.clone()));
     }
     Ok(json(StatusCode::OK, render_predictions(&snapshot.view, &selection)))
+}
+
+/// Returns whether the client names the type; `*/*` means what there always was.
+fn accepts_arrow(head: &Parts) -> bool {
+    let values = head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = values.flat_map(|value| value.split(',')).filter_map(|entry| entry.split(';').next());
+    types.any(|name| name.trim().eq_ignore_ascii_case(ARROW_STREAM))
 }

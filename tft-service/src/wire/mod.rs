@@ -1,4 +1,4 @@
-//! The JSON of replies.
+//! The JSON of replies, and the predictions as a table.
 //!
 //! Owns the shapes that clients know; computes nothing but differences for display. Numbers that are not
 //! finite become null.
@@ -10,11 +10,13 @@ mod selection;
 mod server;
 mod status;
 mod summary;
+mod table;
 
 pub(crate) use alerts::render_alerts;
 pub(crate) use predictions::render_predictions;
 pub(crate) use selection::Selection;
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
+pub(crate) use table::predictions_table;
 
 /// Renders a value as JSON text; numbers that are not finite become null.
 ///

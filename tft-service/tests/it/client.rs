@@ -1,7 +1,7 @@
 //! A minimal HTTP/1.1 client that sends exactly what a test says.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use std::time::Duration;
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
+    /// The body as text; what is not UTF-8 is replaced.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A request under construction.
@@ -56,6 +58,19 @@ impl Request {
         self.header("Content-Length", &length)
     }
 
+    /// Sends the request and reads the status and headers of the reply; none if the server goes away.
+    pub(crate) fn try_send(self) -> Option<Reply> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+        let bytes = [self.head.as_bytes(), b"\r\n", &self.body].concat();
+        stream.write_all(&bytes).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Reply { status, headers: Vec::new(), body: body.to_owned(), bytes: Vec::new() })
+    }
+
     pub(crate) fn send(self) -> Reply {
         let mut stream = connect(self.address);
         let mut bytes = self.head.clone().into_bytes();
@@ -84,12 +99,13 @@ pub(crate) fn read_reply(reader: &mut impl BufRead, is_head: bool) -> Reply {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut reply = Reply { status, headers, body: String::new() };
+    let mut reply = Reply { status, headers, body: String::new(), bytes: Vec::new() };
     let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
     if !is_head {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        reply.body = String::from_utf8(body).unwrap();
+        reply.body = String::from_utf8_lossy(&body).into_owned();
+        reply.bytes = body;
     }
     reply
 }

@@ -102,6 +102,15 @@ impl TestServer {
         reply
     }
 
+    /// Waits until the first forecasts are out: replies do not change by themselves from there on.
+    pub(crate) fn wait_until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.request("GET", "/health/ready").send().status != 200 {
+            assert!(Instant::now() < deadline, "not ready in time");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until the snapshot knows as many steps as the window had after the last feed.
     pub(crate) fn predictions_of(&self, input_points: u64) -> Value {
         let deadline = Instant::now() + Duration::from_mins(1);

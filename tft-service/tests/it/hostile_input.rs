@@ -122,6 +122,6 @@ fn queries_that_make_no_sense_are_refused() {
         assert_eq!(server.get(&format!("/predictions/current?{query}")).status, 400, "{query}");
     }
     assert_eq!(server.get("/predictions/current?server=nobody").status, 404);
-    assert_eq!(server.get("/predictions/current?format=arrow").status, 406);
+    assert_eq!(server.get("/predictions/current?format=csv").status, 406);
     assert_eq!(server.get("/predictions/current?_=1234&horizon=").status, 200);
 }

@@ -4,11 +4,14 @@
 //! files; `process` starts the real program.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod arrow;
 mod client;
 mod demo;
 mod feed;
 mod harness;
 mod hostile_input;
+mod kill;
+mod migration;
 mod model;
 mod process;
 mod replies;

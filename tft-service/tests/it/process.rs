@@ -13,39 +13,55 @@ use crate::client::Request;
 use crate::harness::{KEY, history};
 
 /// A running `tft-service`; killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    /// The log until the program listened.
+    pub(crate) start: Vec<String>,
     log: mpsc::Receiver<String>,
 }
 
-fn command(directory: &Path) -> Command {
+pub(crate) fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tft-service"));
     command.env_clear().current_dir(directory).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
 impl Process {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, |_| ())
+    }
+
+    /// Starts the program with a command that a test has changed.
+    pub(crate) fn start_with(directory: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = command(directory);
         command.args(["serve", "--port", "0"]).env("TFT_API_KEY", format!("{KEY}\n"));
+        change(&mut command);
         let mut child = command.env("PERSISTENCE_FILE", directory.join("kept.parquet")).spawn().unwrap();
         let log = lines_of(child.stderr.take().unwrap());
+        let mut start = Vec::new();
         let address = loop {
             let line = log.recv_timeout(Duration::from_mins(1)).unwrap();
             if let Some((_, address)) = line.split_once("listening address=") {
                 break address.trim().parse().unwrap();
             }
+            start.push(line);
         };
-        Self { child, address, log }
+        Self { child, address, start, log }
     }
 
-    fn request(&self, method: &str, target: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request {
         Request::new(self.address, method, target)
     }
 
+    /// Ends the program without any warning.
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "KILL", &id]).status().unwrap().success());
+    }
+
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
-    fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
         let code = self.child.wait().unwrap().code();

@@ -46,6 +46,7 @@ fn every_reply_carries_the_security_headers() {
 #[test]
 fn head_is_get_without_a_body() {
     let server = TestServer::start();
+    server.wait_until_ready();
     for route in ROUTES.iter().filter(|route| route.method == Method::GET) {
         let get = server.with_key("GET", route.path).send();
         let head = server.with_key("HEAD", route.path).send();

@@ -37,7 +37,7 @@ pub struct Feed {
     positions: Vec<u32>,
     rejected: usize,
     errors: Vec<Rejection>,
-    unknown_fields: usize,
+    pub(super) unknown_fields: usize,
 }
 
 /// How large and how deep a feed may be; the size of its body is limited by whoever reads it.
@@ -82,13 +82,8 @@ impl Feed {
         let text = str::from_utf8(body).map_err(|error| FeedError::NotUtf8 { at: error.valid_up_to() })?;
         let text = scan::prepare(text, limits.depth_max)?;
         let body = body::parse(&text, limits.records_max)?;
-        let mut feed = Self {
-            records: Vec::with_capacity(body.records.len()),
-            positions: Vec::with_capacity(body.records.len()),
-            rejected: 0,
-            errors: Vec::new(),
-            unknown_fields: body.unknown_fields,
-        };
+        let mut feed = Self::with_capacity(body.records.len());
+        feed.unknown_fields = body.unknown_fields;
         for (index, entry) in body.records.into_iter().enumerate() {
             let (record, unknown_fields) = entry::parse(entry.get(), schema);
             feed.unknown_fields += unknown_fields;
@@ -131,7 +126,17 @@ impl Feed {
         self.errors
     }
 
-    fn push(&mut self, index: usize, record: Result<Record, Fault>) {
+    pub(super) fn with_capacity(records: usize) -> Self {
+        Self {
+            records: Vec::with_capacity(records),
+            positions: Vec::with_capacity(records),
+            rejected: 0,
+            errors: Vec::new(),
+            unknown_fields: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, index: usize, record: Result<Record, Fault>) {
         match record {
             Ok(record) => {
                 self.records.push(record);

@@ -1,0 +1,194 @@
+//! The head of a segment: which format, which sequence it starts with, and the schema of its frames.
+//!
+//! Frames hold values and codes in the order of the schema that they were written with. A segment names that
+//! order, so that it can be replayed into a window of another schema: metrics and states are found by name.
+
+use super::error::LogError;
+use super::{FORMAT_VERSION, HEADER_BYTES_MAX};
+use crate::schema::{Schema, Status};
+
+/// The head of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Header {
+    pub(in crate::store) first_sequence: u64,
+    metrics: Vec<String>,
+    states: Vec<String>,
+}
+
+/// Where the values and states of a segment go in a window's schema.
+#[derive(Debug)]
+pub(in crate::store) struct Mapping {
+    /// One per metric of the segment.
+    pub(in crate::store) metrics: Vec<Option<usize>>,
+    /// One per state of the segment.
+    pub(in crate::store) states: Vec<Option<Status>>,
+    /// The metrics that the schema does not know.
+    pub(in crate::store) unknown_metrics: Vec<String>,
+}
+
+/// Why bytes are no header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum BadHeader {
+    /// They end too soon, or do not match their checksum.
+    Damaged(&'static str),
+    /// They are of a format that is not known.
+    Version(u32),
+}
+
+/// The bytes before the part that differs in length.
+pub(super) const FIXED_BYTES: usize = 24;
+const MAGIC: &[u8; 8] = b"tft-log\n";
+const CHECKSUM_BYTES: usize = 4;
+
+impl Header {
+    pub(in crate::store) fn new(schema: &Schema, first_sequence: u64) -> Self {
+        Self {
+            first_sequence,
+            metrics: schema.metrics().iter().map(|metric| metric.name.clone()).collect(),
+            states: schema.statuses().states.clone(),
+        }
+    }
+
+    /// Returns whether frames of both headers mean the same.
+    pub(in crate::store) fn has_schema_of(&self, other: &Self) -> bool {
+        self.metrics == other.metrics && self.states == other.states
+    }
+
+    pub(in crate::store) fn encode(&self) -> Result<Vec<u8>, LogError> {
+        let mut names = Vec::new();
+        for list in [&self.metrics, &self.states] {
+            names.extend_from_slice(&(list.len() as u16).to_le_bytes());
+            for name in list {
+                let bytes = name.len();
+                let length = u16::try_from(bytes).map_err(|_| LogError::SchemaTooLarge { bytes })?;
+                names.extend_from_slice(&length.to_le_bytes());
+                names.extend_from_slice(name.as_bytes());
+            }
+        }
+        let bytes = FIXED_BYTES + names.len() + CHECKSUM_BYTES;
+        if bytes > HEADER_BYTES_MAX {
+            return Err(LogError::SchemaTooLarge { bytes });
+        }
+        let mut header = Vec::with_capacity(bytes);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        header.extend_from_slice(&(names.len() as u32).to_le_bytes());
+        header.extend_from_slice(&self.first_sequence.to_le_bytes());
+        header.extend_from_slice(&names);
+        header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        Ok(header)
+    }
+
+    /// Returns how many bytes a header has in all, from its first [`FIXED_BYTES`].
+    pub(super) fn encoded_length(fixed: &[u8; FIXED_BYTES]) -> Result<usize, BadHeader> {
+        if !fixed.starts_with(MAGIC) {
+            return Err(BadHeader::Damaged("it does not start with `tft-log`"));
+        }
+        let names = fixed[12..16].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+        let length = FIXED_BYTES + names + CHECKSUM_BYTES;
+        if length > HEADER_BYTES_MAX {
+            return Err(BadHeader::Damaged("its header is longer than it can be"));
+        }
+        Ok(length)
+    }
+
+    /// Reads a whole header.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let damaged = |reason| BadHeader::Damaged(reason);
+        let (content, checksum) =
+            bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(damaged("its header is cut short"))?;
+        if crc32c::crc32c(content) != u32::from_le_bytes(*checksum) {
+            return Err(damaged("its header does not match its checksum"));
+        }
+        let mut content = Cursor(content.get(8..).unwrap_or_default());
+        let read = (|| {
+            let version = u32::from_le_bytes(content.take()?);
+            let _names = content.take::<4>()?;
+            let first_sequence = u64::from_le_bytes(content.take()?);
+            Some((version, first_sequence))
+        })();
+        let (version, first_sequence) = read.ok_or(damaged("its header is cut short"))?;
+        if version != FORMAT_VERSION {
+            return Err(BadHeader::Version(version));
+        }
+        let lists = (|| Some((content.names()?, content.names()?)))();
+        let (metrics, states) = lists.ok_or(damaged("the names in its header cannot be read"))?;
+        Ok(Self { first_sequence, metrics, states })
+    }
+
+    pub(super) fn mapping(&self, schema: &Schema) -> Mapping {
+        let metrics: Vec<_> = self.metrics.iter().map(|name| schema.metric_index(name)).collect();
+        let unknown = self.metrics.iter().zip(&metrics).filter(|(_, index)| index.is_none());
+        Mapping {
+            unknown_metrics: unknown.map(|(name, _)| name.clone()).collect(),
+            states: self.states.iter().map(|state| schema.statuses().parse(state)).collect(),
+            metrics,
+        }
+    }
+}
+
+/// Bytes that are read from the front; nothing if there are too few.
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn take<const COUNT: usize>(&mut self) -> Option<[u8; COUNT]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn slice(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    pub(super) fn text(&mut self, count: usize) -> Option<&'a str> {
+        str::from_utf8(self.slice(count)?).ok()
+    }
+
+    fn names(&mut self) -> Option<Vec<String>> {
+        let count = u16::from_le_bytes(self.take()?);
+        let name = |cursor: &mut Self| {
+            let length = u16::from_le_bytes(cursor.take()?);
+            cursor.text(usize::from(length)).map(str::to_owned)
+        };
+        (0..count).map(|_| name(self)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_comes_back_and_no_bit_of_it_may_change() {
+        let header = Header::new(&Schema::server_metrics(), 7);
+        let bytes = header.encode().unwrap();
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        let fixed = bytes.first_chunk().unwrap();
+        assert_eq!(Header::encoded_length(fixed), Ok(bytes.len()));
+        for bit in 0..8 * bytes.len() {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(Header::decode(&changed), Err(BadHeader::Damaged(_))), "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert!(Header::decode(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let mut bytes = Header::new(&Schema::server_metrics(), 7).encode().unwrap();
+        let end = bytes.len() - CHECKSUM_BYTES;
+        bytes[8] = 2;
+        let checksum = crc32c::crc32c(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Version(2)));
+    }
+}

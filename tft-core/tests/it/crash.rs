@@ -1,0 +1,246 @@
+//! Whatever fails and whenever power is lost, every acknowledged feed is there afterwards.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use tft_core::store::{self, CheckpointReport, RecoveryReport, Store, StoreConfig, SyncMode};
+use tft_core::time::Timestamp;
+use tft_core::{Error, Record, RollingWindow, WindowConfig};
+
+use crate::disk::{Disk, Fault, Image};
+use crate::window_properties::{config, schema};
+
+/// Feeds of the script.
+const FEEDS: usize = 12;
+/// The feeds after which the script saves a checkpoint.
+const CHECKPOINTS: [usize; 2] = [4, 9];
+const MODES: [SyncMode; 3] = [SyncMode::Always, SyncMode::Interval, SyncMode::Never];
+
+fn path() -> &'static Path {
+    Path::new("store/window.parquet")
+}
+
+fn at(minute: usize) -> Timestamp {
+    Timestamp::from_millis(1_767_614_400_000 + 60_000 * minute as i64)
+}
+
+fn window() -> RollingWindow {
+    RollingWindow::new(schema(), WindowConfig { samples_per_step_max: 64, ..config() }).unwrap()
+}
+
+/// The records of a feed: one of a server that no other feed names, one of a server that all name.
+fn feed(number: usize) -> [Record; 2] {
+    let record = |server: &str| Record::new(&schema(), server, at(number)).unwrap();
+    [
+        record(&format!("only-{number}")).with("m0", number as f64).unwrap(),
+        record("all").with("m1", number as f64).unwrap().with_status("OK").unwrap(),
+    ]
+}
+
+/// The encoded window after each number of feeds.
+fn states() -> Vec<Vec<u8>> {
+    let mut window = window();
+    let mut states = vec![store::encode(&window, at(0)).unwrap()];
+    for number in 1..=FEEDS + 1 {
+        window.ingest(&feed(number), at(number)).unwrap();
+        states.push(store::encode(&window, at(0)).unwrap());
+    }
+    states
+}
+
+fn open(disk: &Disk, sync: SyncMode) -> Result<(Store, RecoveryReport), Error> {
+    let config = StoreConfig { sync, ..StoreConfig::default() };
+    Store::open_on(Arc::new(disk.clone()), path(), window(), config, at(0))
+}
+
+/// Opens an image and returns how many feeds it has, which must be the first ones.
+fn feeds_in(image: &Image, states: &[Vec<u8>]) -> (usize, RecoveryReport) {
+    let disk = Disk::with(image);
+    let (store, report) = open(&disk, SyncMode::Always).unwrap();
+    let count = store.window().tick_count() as usize;
+    assert!(store::encode(&store.window(), at(0)).unwrap() == states[count], "not a state that ever was");
+    // What can be opened can be gone on with.
+    let (_, ticket) = store.append(&feed(FEEDS + 1), at(FEEDS + 1)).unwrap();
+    store.commit(ticket).unwrap();
+    drop(store);
+    let (store, again) = open(&disk, SyncMode::Always).unwrap();
+    assert_eq!(store.window().tick_count() as usize, count + 1, "{report:?} {again:?}");
+    (count, report)
+}
+
+/// Runs the script; returns the store and what was acknowledged.
+fn run(store: &Store, disk: &Disk, sync: SyncMode) -> Vec<usize> {
+    let mut acknowledged = Vec::new();
+    for number in 1..=FEEDS {
+        let before = store.window().tick_count();
+        match store.append(&feed(number), at(number)) {
+            Ok((_, ticket)) => {
+                if store.commit(ticket).is_ok() {
+                    acknowledged.push(number);
+                    if sync == SyncMode::Always {
+                        disk.mark(number);
+                    }
+                }
+            }
+            Err(_) => assert_eq!(store.window().tick_count(), before, "the window has a refused feed"),
+        }
+        if sync == SyncMode::Interval && number % 3 == 0 && store.sync().is_ok() {
+            disk.mark(number);
+        }
+        if CHECKPOINTS.contains(&number) && store.checkpoint(at(number)).is_ok() {
+            disk.mark(number);
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn every_state_that_a_loss_of_power_leaves_opens_with_all_that_was_promised() {
+    let states = states();
+    for sync in MODES {
+        let disk = Disk::default();
+        let (store, _) = open(&disk, sync).unwrap();
+        let acknowledged = run(&store, &disk, sync);
+        assert_eq!(acknowledged, (1..=FEEDS).collect::<Vec<_>>());
+        let mut images = 0;
+        disk.crash_images(|promised, image| {
+            let (count, report) = feeds_in(image, &states);
+            assert!(count >= promised.unwrap_or(0), "{sync:?}: {count} of {promised:?} feeds: {report:?}");
+            assert_eq!(report.damage, [], "{sync:?}");
+            assert_eq!(report.set_aside, [], "{sync:?}");
+            images += 1;
+        });
+        assert!(images > 100, "{images}");
+    }
+}
+
+#[test]
+fn the_end_of_the_process_loses_nothing_in_any_mode() {
+    let states = states();
+    for sync in MODES {
+        let disk = Disk::default();
+        let (store, _) = open(&disk, sync).unwrap();
+        for number in 1..=FEEDS {
+            let (_, ticket) = store.append(&feed(number), at(number)).unwrap();
+            store.commit(ticket).unwrap();
+            assert_eq!(feeds_in(&disk.image(), &states).0, number);
+            if CHECKPOINTS.contains(&number) {
+                store.checkpoint(at(number)).unwrap().unwrap();
+                assert_eq!(feeds_in(&disk.image(), &states).0, number);
+            }
+        }
+    }
+}
+
+fn has_all(image: &Image, acknowledged: &[usize], fault: Fault) {
+    let (store, report) = open(&Disk::with(image), SyncMode::Always).unwrap();
+    let window = store.window();
+    for number in acknowledged {
+        let server = window.server(&format!("only-{number}"));
+        let value = server.and_then(|server| server.value(0, server.newest_step()));
+        assert_eq!(value, Some(*number as f32), "feed {number} is lost: {fault:?} {report:?}");
+    }
+    assert_eq!(report.damage, [], "{fault:?}");
+}
+
+/// Runs the script with a fault; returns whether the fault came to its turn.
+fn survives(fault: Fault) -> bool {
+    let disk = Disk::default();
+    disk.fail(Some(fault));
+    let opened = open(&disk, SyncMode::Always);
+    let Ok((store, _)) = opened else {
+        disk.fail(None);
+        has_all(&disk.image(), &[], fault);
+        return true;
+    };
+    let mut acknowledged = run(&store, &disk, SyncMode::Always);
+    let came = disk.operations() > fault.at;
+    has_all(&disk.image(), &acknowledged, fault);
+    for image in disk.images_now() {
+        has_all(&image, &acknowledged, fault);
+    }
+    disk.fail(None);
+    let saved = store.checkpoint(at(FEEDS));
+    assert!(saved.is_ok(), "{fault:?}: {:?}", saved.map(|saved: Option<CheckpointReport>| saved.is_some()));
+    let (_, ticket) = store.append(&feed(FEEDS + 1), at(FEEDS + 1)).unwrap();
+    store.commit(ticket).unwrap();
+    acknowledged.push(FEEDS + 1);
+    for image in disk.images_now() {
+        has_all(&image, &acknowledged, fault);
+    }
+    came
+}
+
+#[test]
+fn whichever_operation_fails_nothing_acknowledged_is_lost() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        for lasts in [false, true] {
+            let faults = (0..).map(|at| Fault { at, lasts, kind });
+            let count = faults.take_while(|&fault| survives(fault)).count();
+            assert!(count > 40, "{count}");
+        }
+    }
+}
+
+/// A disk with feeds in a checkpoint and in one segment, the name of which is returned as well.
+fn image_with_a_segment() -> (Image, std::path::PathBuf) {
+    let disk = Disk::default();
+    let (store, _) = open(&disk, SyncMode::Always).unwrap();
+    run(&store, &disk, SyncMode::Always);
+    let image = disk.image();
+    let mut segments = image.keys().filter(|path| path.to_str().unwrap().contains(".log-"));
+    let segment = segments.next_back().unwrap().clone();
+    assert!(segments.next().is_none());
+    (image, segment)
+}
+
+#[test]
+fn the_newest_segment_may_end_anywhere() {
+    let states = states();
+    let (image, segment) = image_with_a_segment();
+    for length in 0..image[&segment].len() {
+        let mut image = image.clone();
+        image.get_mut(&segment).unwrap().truncate(length);
+        let (count, report) = feeds_in(&image, &states);
+        assert!((CHECKPOINTS[1]..FEEDS).contains(&count), "{length}: {count}");
+        assert_eq!(report.damage, [], "{length}");
+    }
+}
+
+#[test]
+fn any_bit_of_the_newest_segment_may_change() {
+    let states = states();
+    let (image, segment) = image_with_a_segment();
+    for bit in 0..8 * image[&segment].len() {
+        let mut image = image.clone();
+        image.get_mut(&segment).unwrap()[bit / 8] ^= 1 << (bit % 8);
+        let (count, report) = feeds_in(&image, &states);
+        assert!((CHECKPOINTS[1]..FEEDS).contains(&count), "bit {bit}: {count}");
+        assert!(report.bytes_dropped > 0 || !report.damage.is_empty(), "bit {bit}: {report:?}");
+    }
+}
+
+#[test]
+fn a_created_store_is_nothing_or_whole_and_promises_what_follows() {
+    let states = states();
+    let disk = Disk::default();
+    let mut first = window();
+    first.ingest(&feed(1), at(1)).unwrap();
+    let config = StoreConfig { sync: SyncMode::Always, ..StoreConfig::default() };
+    let create = |window| Store::create_on(Arc::new(disk.clone()), path(), window, config.clone(), at(1));
+    let (store, saved) = create(first.clone()).unwrap();
+    assert!(saved.rows > 0);
+    disk.mark(1);
+    let (_, ticket) = store.append(&feed(2), at(2)).unwrap();
+    store.commit(ticket).unwrap();
+    disk.mark(2);
+    assert_eq!(create(first.clone()).unwrap_err().kind(), tft_core::ErrorKind::Unavailable);
+    drop(store);
+    assert_eq!(create(first).unwrap_err().kind(), tft_core::ErrorKind::InvalidInput);
+    disk.crash_images(|promised, image| {
+        let (count, report) = feeds_in(image, &states);
+        assert!((promised.unwrap_or(0)..=2).contains(&count), "{count} of {promised:?}: {report:?}");
+        assert_eq!((report.damage, report.set_aside), (vec![], vec![]));
+    });
+}
