@@ -29,7 +29,7 @@ fn value(series: usize, step: usize) -> f64 {
 fn built_in_model(criterion: &mut Criterion) {
     let model = Model::built_in().expect("the built-in model loads");
     let Encoding::Univariate(encoding) = &model.document().encoding else { return };
-    for windows in [1, 20, 100, 1000] {
+    for windows in [1, 20, 100, 1000].into_iter().take(if is_test() { 1 } else { 4 }) {
         let steps = encoding.history_steps();
         let series: Vec<Vec<f32>> =
             (0..windows).map(|series| (0..steps).map(|step| value(series, step) as f32).collect()).collect();
@@ -44,7 +44,7 @@ fn built_in_model(criterion: &mut Criterion) {
 fn golden_set_a(criterion: &mut Criterion) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tft-core/tests/fixtures/golden/a/model");
     let model = Model::from_dir(folder).expect("the fixture loads");
-    for windows in [1, 20, 100, 1000] {
+    for windows in [1, 20, 100, 1000].into_iter().take(if is_test() { 1 } else { 4 }) {
         compare(criterion, "golden set a", &model, &batch_of(&model, windows));
     }
 }
@@ -62,7 +62,7 @@ fn wide(criterion: &mut Criterion) {
         serde_json::from_value(document["architecture"].clone()).expect("the sizes are valid");
     let document = serde_json::to_vec(&document).expect("it was JSON");
     let model = Model::from_bytes(&document, &random_weights(&architecture), "wide").expect("the model fits");
-    for windows in [1, 20, 100] {
+    for windows in [1, 20, 100].into_iter().take(if is_test() { 1 } else { 3 }) {
         compare(criterion, "128 wide", &model, &batch_of(&model, windows));
     }
 }
@@ -109,6 +109,11 @@ fn batch_of(model: &Model, windows: usize) -> TensorBatch {
     }
 }
 
+/// Whether everything is to run once: `cargo test` runs it without `--bench`.
+fn is_test() -> bool {
+    !std::env::args().any(|argument| argument == "--bench")
+}
+
 /// Times one batch on the engine and, while that is bearable, on burn.
 fn compare(criterion: &mut Criterion, name: &str, model: &Model, batch: &TensorBatch) {
     let windows = batch.encoder_reals.len_of(Axis(0));
@@ -137,7 +142,8 @@ fn compare(criterion: &mut Criterion, name: &str, model: &Model, batch: &TensorB
 
 fn fleet(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forecast, servers of 14 metrics");
-    for (servers, threads) in [(20, 1), (1000, 1), (1000, 2)] {
+    for (servers, threads) in [(20, 1), (1000, 1), (1000, 2)].into_iter().take(if is_test() { 1 } else { 3 })
+    {
         let model = Model::built_in().expect("the built-in model loads");
         let config = ForecasterConfig { threads, ..ForecasterConfig::default() };
         let mut forecaster = Forecaster::new(model, config).expect("the configuration is valid");
