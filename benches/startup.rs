@@ -35,8 +35,8 @@ fn main() {
         reports.sort_by(|a, b| a.first_forecast_ms.total_cmp(&b.first_forecast_ms));
         let Report { first_forecast_ms, window_kb, peak_kb } = reports[runs / 2];
         println!(
-            "{servers} servers: first forecast after {first_forecast_ms:.1} ms, {} kB with the history, at most {} kB",
-            window_kb, peak_kb
+            "{servers} servers: first forecast after {first_forecast_ms:.1} ms, {window_kb} kB with the history, at \
+             most {peak_kb} kB"
         );
     }
 }

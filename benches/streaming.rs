@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo bench --workspace --bench streaming
 //! ```
+#![expect(clippy::print_stdout, reason = "a benchmark also shows what is kept")]
 
 use std::hint::black_box;
 use std::path::Path;
