@@ -80,7 +80,9 @@ impl Ring {
             let values = rows.iter().skip(metric).step_by(metrics);
             slots.iter().zip(values).for_each(|(&slot, &value)| column[slot] = value);
         }
-        steps.iter().for_each(|&(step, mark)| self.mark(step, mark));
+        for &(step, mark) in steps {
+            self.mark(step, mark);
+        }
     }
 
     /// Forgets the values of a step before its samples are folded in again.
