@@ -203,8 +203,12 @@ fn copy<T: ArrowPrimitiveType>(
 ) -> u64 {
     let column = column.as_primitive::<T>();
     let mut out_of_range = 0;
+    // Nearly all values lie within, and need neither the tolerance nor the limits.
+    let within = metric.min.unwrap_or(f64::NEG_INFINITY)..=metric.max.unwrap_or(f64::INFINITY);
     let mut set = |cell: &mut f32, value: f64| {
-        if metric.accepts(value) {
+        if within.contains(&value) && (value as f32).is_finite() {
+            *cell = value as f32;
+        } else if metric.accepts(value) {
             *cell = metric.clamp(value) as f32;
         } else {
             out_of_range += u64::from(!value.is_nan());

@@ -24,7 +24,7 @@ use crate::time::abbreviate;
 use crate::window::{RollingWindow, WindowConfig};
 
 /// Rows that are decoded at once.
-const BATCH_ROWS: usize = 8_192;
+const BATCH_ROWS: usize = 4_096;
 /// Most rows of a file that is not known to be in time order: they are held until the last one is read. The
 /// original system kept 6,000.
 const UNORDERED_ROWS_MAX: u64 = 4_000_000;

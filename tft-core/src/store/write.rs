@@ -18,7 +18,7 @@ use super::{SaveReport, footer};
 use crate::time::Timestamp;
 use crate::window::{RollingWindow, RowBatch, fields};
 
-/// Rows that are handed to the writer at once.
+/// Rows that are handed to the writer at once, and at most the closed steps of a server more.
 const BATCH_ROWS: usize = 16_384;
 /// Rows of a row group, which the writer and every reader hold in memory.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -55,13 +55,14 @@ fn write_rows<W: Write + Send>(
     let mut batch = RowBatch::new(window);
     let mut rows = 0;
     for server in window.servers() {
-        server.visit_stored(|sample| {
+        batch.push_closed(server);
+        server.visit_open(|sample| {
             batch.push(server, sample);
-            if batch.len() == BATCH_ROWS {
-                rows += flush(&mut batch, fields, writer)?;
-            }
             Ok::<_, StoreError>(())
         })?;
+        if batch.len() >= BATCH_ROWS {
+            rows += flush(&mut batch, fields, writer)?;
+        }
     }
     Ok(rows + flush(&mut batch, fields, writer)?)
 }
@@ -83,9 +84,15 @@ fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
         .set_offset_index_disabled(true)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_key_value_metadata(Some(keys));
+    // The rows are in order of servers, so that the bounds of these columns let readers leave row groups out;
+    // those of measured values would not.
+    for column in ["timestamp", "server_name"] {
+        properties =
+            properties.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::Chunk);
+    }
     // Measured values hardly repeat; times and texts do, and keep the writer's dictionary. Plain floats
     // and not BYTE_STREAM_SPLIT: the gain is small, and Spark 3 cannot read that.
     for metric in window.schema().metrics() {

@@ -74,8 +74,13 @@ impl Ring {
         self.advance_to(last);
         let forgotten = steps.partition_point(|(step, _)| last.since(*step) >= self.capacity as i64);
         let metrics = self.values.len() / self.capacity;
-        for (&(step, mark), row) in steps.iter().zip(rows.chunks_exact(metrics)).skip(forgotten) {
-            self.row_mut(step).zip(row).for_each(|(cell, &value)| *cell = value);
+        let (steps, rows) = (&steps[forgotten..], &rows[forgotten * metrics..]);
+        let slots: Vec<_> = steps.iter().map(|&(step, _)| self.slot(step)).collect();
+        for (metric, column) in self.values.chunks_exact_mut(self.capacity).enumerate() {
+            let values = rows.iter().skip(metric).step_by(metrics);
+            slots.iter().zip(values).for_each(|(&slot, &value)| column[slot] = value);
+        }
+        for &(step, mark) in steps {
             self.mark(step, mark);
         }
     }

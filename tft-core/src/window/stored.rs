@@ -24,8 +24,16 @@ impl ServerView<'_> {
         &self,
         mut visit: impl FnMut(StoredSample<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let rules = &self.window.rules;
         self.try_visit_closed(&mut visit)?;
+        self.visit_open(visit)
+    }
+
+    /// Visits the samples of the steps that still take more, in time order of the steps.
+    pub(crate) fn visit_open<E>(
+        &self,
+        mut visit: impl FnMut(StoredSample<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rules = &self.window.rules;
         let open_steps = self.server.oldest_open(rules).0..=self.newest_step().0;
         for sample in open_steps.flat_map(|step| self.server.open_samples(crate::time::Step(step))) {
             visit(StoredSample { at: sample.at, status: sample.mark.status(), values: sample.values })?;

@@ -132,13 +132,38 @@ impl<'w> RowBatch<'w> {
         }
     }
 
+    /// Adds the closed steps of a server: what [`push`](Self::push) of each would add, column by column.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn push_closed(&mut self, server: ServerView<'w>) {
+        let (rules, ring) = (&self.window.rules, server.server.ring());
+        let steps: Vec<_> = server.server.closed_steps(rules).collect();
+        let (Some(&first), Some(&last)) = (steps.first(), steps.last()) else { return };
+        let statuses = self.window.schema().statuses();
+        self.times.extend(steps.iter().map(|&step| rules.config.step.start_of(step).as_millis()));
+        self.servers.push_times(server.name().as_str(), steps.len());
+        self.profiles.push_times(server.profile().as_str(), steps.len());
+        for &step in &steps {
+            self.statuses.push(server.status_at(step).map(|status| statuses.name(status)));
+        }
+        let is_gapless = last.since(first) + 1 == steps.len() as i64;
+        for (metric, column) in self.values.iter_mut().enumerate() {
+            if is_gapless {
+                let (head, tail) = ring.span(metric, first, last);
+                column.extend_from_slice(head);
+                column.extend_from_slice(tail);
+            } else {
+                column.extend(steps.iter().map(|&step| ring.value(metric, step)));
+            }
+        }
+    }
+
     /// Returns the rows, and is empty from then on.
     pub(crate) fn take(&mut self, fields: &Arc<ArrowSchema>) -> Result<RecordBatch, ArrowError> {
         let times = TimestampMillisecondArray::from(std::mem::take(&mut self.times)).with_timezone("UTC");
         let labels = [&mut self.servers, &mut self.profiles, &mut self.statuses];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times)];
         columns.extend(labels.map(|labels| std::mem::take(labels).into_array()));
-        columns.extend(self.values.iter_mut().map(|column| array_of_floats(column.drain(..))));
+        columns.extend(self.values.iter_mut().map(|column| array_of_floats(column)));
         RecordBatch::try_new(fields.clone(), columns)
     }
 }
@@ -160,6 +185,16 @@ impl<'w> Labels<'w> {
         self.keys.push(key);
     }
 
+    /// Adds the text of rows that follow each other.
+    #[cfg(feature = "parquet")]
+    fn push_times(&mut self, text: &'w str, count: usize) {
+        if count > 0 {
+            self.push(Some(text));
+            let key = self.keys.last().copied().flatten();
+            self.keys.resize(self.keys.len() + count - 1, key);
+        }
+    }
+
     fn into_array(self) -> ArrayRef {
         let texts = Arc::new(StringArray::from(self.texts));
         // A key is the position of a text that was pushed before it.
@@ -167,7 +202,15 @@ impl<'w> Labels<'w> {
     }
 }
 
-/// Makes a column of values in which NaN is a missing one.
-fn array_of_floats(values: impl Iterator<Item = f32>) -> ArrayRef {
-    Arc::new(values.map(|value| (!value.is_nan()).then_some(value)).collect::<Float32Array>())
+/// Makes a column of values in which NaN is a missing one; there are none left then.
+fn array_of_floats(values: &mut Vec<f32>) -> ArrayRef {
+    let next = Vec::with_capacity(values.len());
+    let values = std::mem::replace(values, next);
+    // Most columns miss nothing, and need no copy then.
+    if values.iter().any(|value| value.is_nan()) {
+        let values = values.into_iter().map(|value| (!value.is_nan()).then_some(value));
+        Arc::new(values.collect::<Float32Array>())
+    } else {
+        Arc::new(Float32Array::from(values))
+    }
 }
