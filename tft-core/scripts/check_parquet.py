@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 FIXTURE = Path(__file__).parents[1] / "tests/fixtures/checkpoint/written_1_1.parquet"
 TEXTS = ["server_name", "profile", "status"]
 KEYS = {"format_version", "tick_count", "timestamp", "server_timesteps", "data_bytes", "data_sha256"}
+# Where a log lies beside the checkpoint.
+OPTIONAL_KEYS = {"log_sequence"}
 
 
 def plain(value):
@@ -51,7 +53,7 @@ def by_pyarrow(path: str) -> list[tuple]:
         elif name != "timestamp":
             expect(found == pa.float32(), f"{name} is {found}")
     keys = {key.decode() for key in table.schema.metadata}
-    expect(keys == KEYS, f"footer keys are {sorted(keys)}")
+    expect(KEYS <= keys <= KEYS | OPTIONAL_KEYS, f"footer keys are {sorted(keys)}")
     nullable = {field.name: field.nullable for field in table.schema}
     expect([name for name in nullable if not nullable[name]] == ["timestamp", "server_name", "profile"], f"{nullable}")
     return rows_of(table.to_pydict())
