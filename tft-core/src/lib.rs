@@ -39,8 +39,9 @@
 //!   alert per server and [`Rule`]. A [`Monitor`] calls all of these in order.
 //!
 //! # What it is not
-//! It reads no clock, no environment and no network, starts no threads and writes no logs: time comes in as an
-//! argument, and what to do with an alert is the caller's business. It does not train models.
+//! It reads no clock, no environment and no network and writes no logs: time comes in as an argument, and what to do
+//! with an alert is the caller's business. It starts no threads unless [`ForecasterConfig::threads`] asks for more than
+//! one; those end with the call. It does not train models.
 //!
 //! # Features
 //! | feature | default | adds |
