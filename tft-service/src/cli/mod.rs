@@ -1,5 +1,6 @@
 //! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand, ServeArgs};
+use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
+use crate::config::settings::Settings;
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -25,6 +27,15 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     serve: ServeArgs,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct ServeArgs {
+    /// TOML file with a table for each group of settings; flags and variables beat it [default: none]
+    #[arg(long, env = "TFT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -69,12 +80,25 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    let config = args.into_config(api_key().as_deref())?;
+    let settings = match &args.config {
+        Some(path) => args.settings.over_file(path)?,
+        None => args.settings,
+    };
+    let config = settings.into_config(api_key().as_deref())?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
-    runtime()?.block_on(async { server.run(stop_signal()?).await })
+    runtime()?.block_on(async {
+        let mut hang_up = signal(SignalKind::hangup()).map_err(|source| ServiceError::Thread { source })?;
+        let reload = server.reload_handle();
+        tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
+        });
+        server.run(stop_signal()?).await
+    })
 }
 
 fn demo(args: DemoArgs) -> Result<(), ServiceError> {
