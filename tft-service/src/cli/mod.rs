@@ -1,4 +1,7 @@
-//! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
+//! The command line: `serve`, which is the default, and a file for each other command.
+
+mod check;
+mod healthcheck;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,9 +13,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::healthcheck::HealthcheckArgs;
 use crate::clock::SystemClock;
 use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
 use crate::config::settings::Settings;
+use crate::config::{Config, ConfigError};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -44,6 +49,13 @@ enum Command {
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Check the configuration and the model, and print what is on
+    ///
+    /// Takes the settings of `serve` and starts nothing. The exit code is 1, with one line on standard error, if
+    /// `serve` would refuse them.
+    Check(ServeArgs),
+    /// Ask a running service for its health; the exit code is 0 if it answers
+    Healthcheck(HealthcheckArgs),
     /// Take over the window that the original system left as a pickle
     ///
     /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
@@ -56,6 +68,17 @@ enum Command {
     Model(ModelCommand),
 }
 
+impl ServeArgs {
+    /// Puts flags, variables and the file together, and checks the whole.
+    fn into_config(self) -> Result<Config, ConfigError> {
+        let settings = match &self.config {
+            Some(path) => self.settings.over_file(path)?,
+            None => self.settings,
+        };
+        settings.into_config(api_key().as_deref())
+    }
+}
+
 /// Runs the command that the process's arguments ask for.
 ///
 /// Errors are one line on standard error and exit code 1. `model verify` also exits with 1, without such a
@@ -66,6 +89,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Check(args)) => check::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
@@ -80,11 +105,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    let settings = match &args.config {
-        Some(path) => args.settings.over_file(path)?,
-        None => args.settings,
-    };
-    let config = settings.into_config(api_key().as_deref())?;
+    let config = args.into_config()?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
