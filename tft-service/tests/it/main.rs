@@ -5,8 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod arrow;
+mod audit;
 mod client;
 mod commands;
+mod crowd;
 mod demo;
 mod feed;
 mod harness;
