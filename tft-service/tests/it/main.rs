@@ -24,3 +24,4 @@ mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+mod stop;
