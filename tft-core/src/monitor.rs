@@ -101,6 +101,22 @@ impl Monitor {
         Ok(())
     }
 
+    /// Replaces the forecaster and returns the old one; alerts go on as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming everything that the new one's model reads
+    /// and the schema lacks; the old one stays then.
+    pub fn replace_forecaster(&mut self, forecaster: Forecaster) -> Result<Forecaster, Error> {
+        forecaster.check_schema(&self.schema)?;
+        self.newest = None;
+        Ok(std::mem::replace(&mut self.forecaster, forecaster))
+    }
+
+    /// Forgets the alerts of a server that was removed from the window; returns whether there were any.
+    pub fn forget_server(&mut self, server_name: &str) -> bool {
+        self.alert_engine.forget(server_name)
+    }
+
     /// Replaces the policy of risk scores.
     pub fn set_risk_policy(&mut self, policy: RiskPolicy) {
         self.risk_policy = policy;

@@ -2,12 +2,15 @@
 //!
 //! Owns the comparison and the [`Principal`]; where a refusal goes is decided in `layers::auth`.
 
+mod scope;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub use self::scope::Scope;
 use crate::config::ApiKey;
 
 /// Who a request is from, as rate limits see it.

@@ -10,17 +10,20 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tft_core::alert::AlertState;
 use tft_core::store::SyncMode;
-use tft_core::time::Step;
+use tft_core::time::{Step, Timestamp};
 use tft_core::window::RollingWindow;
 use tokio::sync::oneshot;
 
+use crate::admin::Command;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{ServiceError, in_one_line};
+use crate::metrics::Metrics;
 use crate::persistence::{self, Checkpointer};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FleetView, Snapshot};
 use crate::state::ServiceState;
 
 /// The running threads.
@@ -43,11 +46,21 @@ struct Inference {
     engine: Engine,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    commands: Receiver<Command>,
     interval: Duration,
     is_stopping: Arc<AtomicBool>,
     last: Option<LastRun>,
     /// Dropped when the thread ends, for whatever reason.
     _ended: oneshot::Sender<()>,
+}
+
+/// What the threads share with requests, beside the state.
+pub(crate) struct Parts {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) wake: WakeChannel,
 }
 
 /// For what, and when, the newest snapshot was made.
@@ -76,22 +89,24 @@ impl Background {
         config: &Config,
         engine: Engine,
         state: &Arc<ServiceState>,
-        clock: &Arc<dyn Clock>,
-        (wake, woken): WakeChannel,
+        parts: Parts,
     ) -> Result<Self, ServiceError> {
+        let Parts { clock, metrics, commands, wake: (wake, woken) } = parts;
         let (ended, inference_ended) = oneshot::channel();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let inference = Inference {
             engine,
             state: Arc::clone(state),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            commands,
             interval: config.intervals.inference,
             is_stopping: Arc::clone(&is_stopping),
             last: None,
             _ended: ended,
         };
         let inference = spawn("inference", move || inference.run(&woken))?;
-        let checkpointer = Checkpointer::new(config.persistence_file.clone(), state.clone(), clock.clone());
+        let checkpointer = Checkpointer::new(config.persistence_file.clone(), state.clone(), clock, metrics);
         let (stop_checkpoints, stopped) = mpsc::channel();
         let interval = config.intervals.checkpoint;
         let checkpoints = spawn("checkpoints", move || checkpointer.run(&stopped, interval))?;
@@ -126,6 +141,9 @@ impl Background {
 impl Inference {
     fn run(mut self, woken: &Receiver<()>) {
         while !self.is_stopping.load(Ordering::Acquire) {
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
             self.run_if_due();
             if woken.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
                 return;
@@ -133,29 +151,59 @@ impl Inference {
         }
     }
 
-    /// Works on a clone of the window, which shares its histories, so that feeds do not wait for a forecast.
     fn run_if_due(&mut self) {
+        let window = self.state.store().window();
+        let (generation, origin) = (window.generation(), window.origin(self.clock.now()));
+        drop(window);
+        if is_due(self.last, generation, origin, self.clock.monotonic(), self.interval)
+            && let Err(error) = self.renew(Engine::view)
+        {
+            tracing::error!(error = in_one_line(&error), "the forecast failed");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Who asked may have given up waiting.
+        match command {
+            Command::Use(forecaster, answer) => {
+                let used =
+                    self.renew(|engine, window, now| engine.change_forecaster(*forecaster, window, now));
+                let facts = self.engine.facts().clone();
+                self.state.set_history_steps_needed(facts.history_steps_needed);
+                let _ = answer.send(used.map(|()| facts));
+            }
+            Command::Forget(name, answer) => {
+                self.engine.forget_server(&name);
+                let _ = answer.send(self.renew(Engine::view));
+            }
+        }
+    }
+
+    /// Publishes a new view. Works on a clone of the window, which shares its histories, so that feeds do not wait for a
+    /// forecast.
+    fn renew(
+        &mut self,
+        view: impl FnOnce(&mut Engine, &RollingWindow, Timestamp) -> Result<FleetView, tft_core::Error>,
+    ) -> Result<(), tft_core::Error> {
         let started = self.clock.monotonic();
         let now = self.clock.now();
-        let window = self.state.store().window();
-        let (generation, origin) = (window.generation(), window.origin(now));
-        if !is_due(self.last, generation, origin, started, self.interval) {
-            return;
-        }
-        let copy: RollingWindow = window.clone();
-        drop(window);
-        match self.engine.view(&copy, now) {
-            Ok(view) => self.state.publish(Snapshot::new(view)),
-            Err(error) => tracing::error!(error = in_one_line(&error), "the forecast failed"),
-        }
+        let copy = self.state.store().window().clone();
+        let (generation, origin) = (copy.generation(), copy.origin(now));
+        let viewed = view(&mut self.engine, &copy, now).map(|view| self.publish(view));
         let finished = self.clock.monotonic();
         let cost = finished.saturating_sub(started);
-        tracing::debug!(
-            servers = copy.server_count(),
-            cost_ms = cost.as_millis() as u64,
-            "assessed the fleet"
-        );
+        self.metrics.inference.observe(cost);
+        let (servers, cost_ms) = (copy.server_count(), cost.as_millis() as u64);
+        tracing::debug!(servers, cost_ms, "assessed the fleet");
         self.last = Some(LastRun { generation, origin, at: finished, cost });
+        viewed
+    }
+
+    fn publish(&self, view: FleetView) {
+        let transitions = &view.assessment.transitions;
+        let resolved = transitions.iter().filter(|change| change.alert.state == AlertState::Resolved).count();
+        self.metrics.alerts_resolved.add(resolved as u64);
+        self.state.publish(Snapshot::new(view));
     }
 }
 

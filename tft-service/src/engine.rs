@@ -1,14 +1,17 @@
 //! The model and the rules, prepared from the configuration.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
 use tft_core::{Error, Forecaster, ForecasterConfig, Model, Monitor};
 
+use crate::admin::ModelError;
 use crate::error::ServiceError;
 use crate::snapshot::FleetView;
+use crate::wire::ModelCard;
 
 /// A monitor, and what is fixed about it; only the inference thread has one.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) horizon_steps: usize,
     /// Steps of history with which the model starts to be used for a server.
     pub(crate) history_steps_needed: usize,
+    /// The model in figures; none without a model.
+    pub(crate) card: Option<Arc<ModelCard>>,
 }
 
 impl Engine {
@@ -45,14 +50,33 @@ impl Engine {
 
     /// Takes a monitor that is ready.
     pub(crate) fn new(monitor: Monitor) -> Self {
-        let forecaster = monitor.forecaster();
-        let facts = Facts {
-            schema: monitor.schema().clone(),
-            model_id: forecaster.model_id().unwrap_or("none").to_owned(),
-            horizon_steps: forecaster.horizon_steps(),
-            history_steps_needed: forecaster.history_steps_min(),
-        };
+        let facts = Facts::of(&monitor);
         Self { monitor, facts }
+    }
+
+    /// Forecasts with another forecaster, and goes on with it; with the old one if that fails. Alerts go on.
+    ///
+    /// # Errors
+    /// Those of [`Monitor::replace_forecaster`] and [`view`](Self::view).
+    pub(crate) fn change_forecaster(
+        &mut self,
+        forecaster: Forecaster,
+        window: &RollingWindow,
+        at: Timestamp,
+    ) -> Result<FleetView, Error> {
+        let old = self.monitor.replace_forecaster(forecaster)?;
+        let old_facts = std::mem::replace(&mut self.facts, Facts::of(&self.monitor));
+        let viewed = self.view(window, at);
+        if viewed.is_err() {
+            self.facts = old_facts;
+            self.monitor.replace_forecaster(old)?;
+        }
+        viewed
+    }
+
+    /// Forgets the alerts of a server that was removed.
+    pub(crate) fn forget_server(&mut self, name: &str) {
+        self.monitor.forget_server(name);
     }
 
     /// Forecasts every server and judges what that means.
@@ -89,6 +113,28 @@ impl Engine {
     pub(crate) fn empty_window(&self) -> Result<RollingWindow, Error> {
         window_for(&self.monitor)
     }
+}
+
+impl Facts {
+    fn of(monitor: &Monitor) -> Self {
+        let forecaster = monitor.forecaster();
+        Self {
+            schema: monitor.schema().clone(),
+            model_id: forecaster.model_id().unwrap_or("none").to_owned(),
+            horizon_steps: forecaster.horizon_steps(),
+            history_steps_needed: forecaster.history_steps_min(),
+            card: forecaster.model().map(|model| Arc::new(ModelCard::new(model, forecaster))),
+        }
+    }
+}
+
+/// Refuses a forecaster that reads more history than a window keeps, because that would cost accuracy.
+///
+/// # Errors
+/// [`ModelError::NoRoom`].
+pub(crate) fn check_room(forecaster: &Forecaster, window: &WindowConfig) -> Result<(), ModelError> {
+    let (needed_steps, kept_steps) = (forecaster.history_steps(), window.steps_per_server);
+    if needed_steps <= kept_steps { Ok(()) } else { Err(ModelError::NoRoom { needed_steps, kept_steps }) }
 }
 
 /// Builds an empty window with room for what a monitor's model needs.

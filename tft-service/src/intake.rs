@@ -12,7 +12,7 @@ use crate::config::Limits;
 use crate::http::Refusal;
 
 /// The bounds on what is taken in at a time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Intake {
     /// In units of [`UNIT_BYTES`].
     room: Arc<Semaphore>,

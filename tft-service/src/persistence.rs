@@ -16,6 +16,7 @@ use tft_core::window::RollingWindow;
 
 use crate::clock::Clock;
 use crate::error::{ServiceError, in_one_line};
+use crate::metrics::Metrics;
 use crate::migrate;
 use crate::state::ServiceState;
 
@@ -25,6 +26,7 @@ pub(crate) struct Checkpointer {
     path: Option<PathBuf>,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     /// How long the last checkpoint took.
     cost: Duration,
 }
@@ -54,8 +56,13 @@ pub(crate) fn open(
 }
 
 impl Checkpointer {
-    pub(crate) fn new(path: Option<PathBuf>, state: Arc<ServiceState>, clock: Arc<dyn Clock>) -> Self {
-        Self { path, state, clock, cost: Duration::ZERO }
+    pub(crate) fn new(
+        path: Option<PathBuf>,
+        state: Arc<ServiceState>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { path, state, clock, metrics, cost: Duration::ZERO }
     }
 
     /// Saves every `interval` until the other end of `stop` is dropped, and once more then. Sooner if the log
@@ -91,7 +98,12 @@ impl Checkpointer {
         let Some(path) = &self.path else { return Ok(()) };
         let started = self.clock.monotonic();
         let saved = self.state.store().checkpoint(self.clock.now());
-        let Some(saved) = saved.map_err(|source| unusable(path, source))? else { return Ok(()) };
+        if saved.is_err() {
+            self.metrics.checkpoints.failures.add(1);
+        }
+        let saved = saved.map_err(|source| unusable(path, source))?;
+        self.metrics.checkpoints.is_whole(started);
+        let Some(saved) = saved else { return Ok(()) };
         self.cost = self.clock.monotonic().saturating_sub(started);
         let (steps, bytes, feeds) = (saved.steps, saved.bytes, saved.log_sequence);
         let cost_ms = self.cost.as_millis() as u64;

@@ -4,7 +4,7 @@
 //! or a clone to make. The snapshot is immutable, and its lock is held for a change of pointers only, so that
 //! readers never wait for a forecast.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub(crate) struct ServiceState {
     schema: Schema,
-    history_steps_needed: usize,
+    history_steps_needed: AtomicUsize,
     clock: Arc<dyn Clock>,
     store: Store,
     warm_up: Mutex<WarmUp>,
@@ -73,7 +73,7 @@ impl ServiceState {
         let schema = store.window().schema().clone();
         Self {
             schema,
-            history_steps_needed,
+            history_steps_needed: AtomicUsize::new(history_steps_needed),
             clock,
             store,
             warm_up: Mutex::default(),
@@ -100,8 +100,7 @@ impl ServiceState {
             return Ok(None);
         }
         let (report, ticket) = self.store.append_feed(feed, self.clock.now())?;
-        // A full channel means that the thread has been woken already.
-        let _ = self.wake.try_send(());
+        self.wake();
         self.store.commit(ticket)?;
         Ok(Some((report, self.progress())))
     }
@@ -122,6 +121,17 @@ impl ServiceState {
         self.has_forecast.store(true, Ordering::Release);
     }
 
+    /// Wakes the inference thread.
+    pub(crate) fn wake(&self) {
+        // A full channel means that the thread has been woken already.
+        let _ = self.wake.try_send(());
+    }
+
+    /// Says how many steps of history the model needs from now on.
+    pub(crate) fn set_history_steps_needed(&self, steps: usize) {
+        self.history_steps_needed.store(steps, Ordering::Release);
+    }
+
     /// Returns whether the inference thread has ever published.
     pub(crate) fn has_forecast(&self) -> bool {
         self.has_forecast.load(Ordering::Acquire)
@@ -134,7 +144,7 @@ impl ServiceState {
 
     fn progress_of(&self, window: &RollingWindow) -> Progress {
         let mut warm_up = self.warm_up.lock().unwrap_or_else(PoisonError::into_inner);
-        warm_up.update(window, self.history_steps_needed, &*self.clock);
+        warm_up.update(window, self.history_steps_needed.load(Ordering::Acquire), &*self.clock);
         Progress {
             tick_count: window.tick_count(),
             window_size: window.step_count(),
@@ -156,7 +166,9 @@ impl WarmUp {
         let origin = window.origin(clock.now());
         let is_fresh = self.seen.is_some_and(|seen| {
             let is_recent = at.saturating_sub(seen.at) < pause;
-            seen.origin == origin && (seen.generation == generation || is_recent)
+            seen.origin == origin
+                && self.needed_steps == needed_steps
+                && (seen.generation == generation || is_recent)
         });
         if is_fresh {
             return;

@@ -145,6 +145,14 @@ impl AlertEngine {
         transitions
     }
 
+    /// Drops the alerts of a server without a transition, because what is known of it is to be forgotten; returns
+    /// whether there were any.
+    pub fn forget(&mut self, server_name: &str) -> bool {
+        let Some(entries) = self.entries.remove(server_name) else { return false };
+        self.count -= entries.len();
+        true
+    }
+
     /// Returns the alerts that are pending, firing or without data: the most severe first, then by server
     /// and rule name.
     pub fn active(&self) -> impl Iterator<Item = &Alert> {

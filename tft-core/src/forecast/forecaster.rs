@@ -175,6 +175,12 @@ impl Forecaster {
         runner.trace(window, &view, origin).map(Some)
     }
 
+    /// Returns the model, if there is one.
+    #[cfg(any(feature = "burn", feature = "engine"))]
+    pub fn model(&self) -> Option<&Model> {
+        self.runner.as_ref().map(ModelRunner::model)
+    }
+
     /// Returns the model's name, if there is a model.
     pub fn model_id(&self) -> Option<&str> {
         self.runner.as_ref().map(|runner| runner.model().id())

@@ -284,6 +284,11 @@ impl Store {
         Ok(Removal { was_known, set_aside })
     }
 
+    /// Returns the path of the checkpoint; none if the window is kept nowhere.
+    pub fn path(&self) -> Option<&Path> {
+        self.place.as_ref().map(|place| &*place.path)
+    }
+
     /// Returns everything that is kept of a server; none if it is not known.
     pub fn export_server(&self, name: &str) -> Option<ServerExport> {
         let window = self.window().clone();

@@ -46,6 +46,11 @@ impl<'a> ServerView<'a> {
         self.server.ring().oldest()
     }
 
+    /// Returns the number of steps with samples that the window still holds.
+    pub fn step_count(&self) -> usize {
+        self.server.ring().sampled_steps()
+    }
+
     /// Returns the instant of the newest sample.
     pub fn last_sample_at(&self) -> Timestamp {
         let newest_step = self.window.config().step.start_of(self.newest_step());

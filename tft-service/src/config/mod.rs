@@ -52,6 +52,9 @@ pub struct Config {
     pub store: StoreConfig,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
+    /// The directory that holds one directory per model that can be changed to while the service runs; none means that
+    /// none can.
+    pub models_dir: Option<PathBuf>,
     /// Requests per minute and principal.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
@@ -60,6 +63,8 @@ pub struct Config {
     pub intervals: Intervals,
     /// Where one line per request goes.
     pub audit: AuditTarget,
+    /// Answer `GET /metrics` without a key.
+    pub metrics_open: bool,
 }
 
 /// Requests per minute and principal, by class of route.
@@ -74,6 +79,8 @@ pub struct RateLimits {
     pub predictions: u32,
     /// `GET /alerts/active`.
     pub alerts: u32,
+    /// Each other protected route.
+    pub other: u32,
     /// Failed authentications; a valid key always passes.
     pub authentication_failures: u32,
 }
@@ -198,17 +205,19 @@ impl Default for Config {
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
             model_dir: None,
+            models_dir: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             intervals: Intervals::default(),
             audit: AuditTarget::default(),
+            metrics_open: false,
         }
     }
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { feed: 60, predictions: 30, alerts: 30, authentication_failures: 30 }
+        Self { feed: 60, predictions: 30, alerts: 30, other: 60, authentication_failures: 30 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use serde_json::json;
+use schemars::JsonSchema;
 
 use super::{Reply, json_of};
 use crate::limits::{RateLimiter, Verdict};
@@ -33,6 +33,10 @@ pub(crate) enum Refusal {
     #[error("the request's body is larger than {bytes_max} bytes")]
     BodyTooLarge { bytes_max: usize },
     #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Unprocessable(String),
+    #[error("{0}")]
     TooLarge(String),
     #[error(
         "the request's body must be `Content-Type: application/json` or `application/vnd.apache.arrow.stream`, \
@@ -59,6 +63,8 @@ impl Refusal {
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } | Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotKept | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -81,8 +87,8 @@ impl Refusal {
 
     pub(crate) fn into_reply(self) -> Reply {
         let mut reply = match &self {
-            Self::TooManyRequests(verdict) => json_of(self.status(), &TooMany::new(verdict)),
-            _ => json_of(self.status(), &json!({ "detail": self.to_string() })),
+            Self::TooManyRequests(verdict) => json_of(self.status(), &RateLimited::new(verdict)),
+            _ => json_of(self.status(), &Problem { detail: self.to_string() }),
         };
         let headers = reply.headers_mut();
         match self {
@@ -105,24 +111,34 @@ impl Refusal {
     }
 }
 
-/// Struct fields keep their order, which a map of JSON values does not.
-#[derive(serde::Serialize)]
-struct TooMany {
-    detail: TooManyDetail,
+/// The reply that refuses a request.
+#[derive(Debug, serde::Serialize, JsonSchema)]
+pub(crate) struct Problem {
+    /// What to change.
+    detail: String,
 }
 
-#[derive(serde::Serialize)]
-struct TooManyDetail {
+/// The reply to a request beyond a rate limit.
+#[derive(Debug, serde::Serialize, JsonSchema)]
+pub(crate) struct RateLimited {
+    detail: RateLimitedDetail,
+}
+
+#[derive(Debug, serde::Serialize, JsonSchema)]
+struct RateLimitedDetail {
     error: &'static str,
+    /// Calls per window.
     limit: u32,
+    /// The window's length, like `60s`.
     window: String,
+    /// Seconds until a call can pass again.
     retry_after: u64,
 }
 
-impl TooMany {
+impl RateLimited {
     fn new(verdict: &Verdict) -> Self {
         let window = format!("{}s", RateLimiter::WINDOW.as_secs());
         let (limit, retry_after) = (verdict.limit, verdict.retry_after_s());
-        Self { detail: TooManyDetail { error: "Rate limit exceeded", limit, window, retry_after } }
+        Self { detail: RateLimitedDetail { error: "Rate limit exceeded", limit, window, retry_after } }
     }
 }

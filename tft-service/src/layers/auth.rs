@@ -6,6 +6,7 @@ use super::{Call, Crossing, Next, OriginCheck, Outcome, Shared, call_mut, refuse
 use crate::auth::{KeySet, Principal};
 use crate::http::{Refusal, Reply, Request};
 use crate::limits::{Bucket, RateLimiter};
+use crate::routes::Route;
 
 /// The check of keys; open routes pass, and so do paths that do not exist.
 #[derive(Debug)]
@@ -13,11 +14,21 @@ pub(super) struct Authenticate {
     shared: Arc<Shared>,
     keys: KeySet,
     limiter: Arc<RateLimiter>,
+    metrics_open: bool,
 }
 
 impl Authenticate {
-    pub(super) fn new(keys: KeySet, limiter: Arc<RateLimiter>, shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), keys, limiter }
+    pub(super) fn new(
+        keys: KeySet,
+        limiter: Arc<RateLimiter>,
+        metrics_open: bool,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        Self { shared: Arc::clone(shared), keys, limiter, metrics_open }
+    }
+
+    fn is_protected(&self, route: &Route) -> bool {
+        !route.is_open && !(self.metrics_open && route.path == "/metrics")
     }
 
     /// Checks key and origin. Failed attempts are limited by address; a valid key passes in any case.
@@ -40,7 +51,7 @@ impl Authenticate {
 
 impl Crossing for Authenticate {
     async fn cross(&self, mut request: Request, next: impl Next) -> Reply {
-        let is_protected = Call::of(&request).route.is_some_and(|route| !route.is_open);
+        let is_protected = Call::of(&request).route.is_some_and(|route| self.is_protected(route));
         if !is_protected {
             return next.run(request).await;
         }

@@ -58,6 +58,7 @@ impl Crossing for Finish {
         let call = reply.extensions_mut().remove::<Call>().unwrap_or(call);
         let duration = self.shared.clock.monotonic().saturating_sub(started);
         self.tell(&call, (method.as_str(), &path), &mut reply, duration.as_secs_f64() * 1e3);
+        self.shared.metrics.answered(call.route, &method, reply.status().as_u16(), duration);
         let headers = reply.headers_mut();
         add_security_headers(headers);
         if let Ok(id) = HeaderValue::from_str(&call.id) {

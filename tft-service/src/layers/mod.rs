@@ -43,6 +43,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::http::{Refusal, Reply, Request, drain};
 use crate::limits::RateLimiter;
+use crate::metrics::Metrics;
 use crate::routes::{Route, Router};
 use crate::server::Connection;
 
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Audit,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Builds the way of a request for a service that listens on `addresses`.
@@ -93,7 +95,7 @@ pub(crate) fn stack(
     let limiter = Arc::new(RateLimiter::new(config.rate_limits));
     let keys = KeySet::new(config.api_key.as_slice());
     let quota = Around::new(Quota::new(Arc::clone(&limiter), shared)).layer(router);
-    let auth = Around::new(Authenticate::new(keys, limiter, shared)).layer(quota);
+    let auth = Around::new(Authenticate::new(keys, limiter, config.metrics_open, shared)).layer(quota);
     let cors = Around::new(Cors::new(config, addresses, shared)).layer(auth);
     let client = Around::new(FindClient::new(config, shared)).layer(cors);
     let hosts = Around::new(CheckHost::new(config, addresses, shared)).layer(client);
@@ -208,6 +210,7 @@ pub(crate) async fn refuse(shared: &Shared, mut request: Request, refusal: Refus
         let (client, method, path) = (call.client, request.method(), request.uri().path());
         tracing::warn!(request_id = call.id, %client, %method, path, "{reason}");
     }
+    shared.metrics.refused(&refusal, &call);
     let headers = request.headers().clone();
     drain(&headers, request.body_mut(), &shared.limits).await;
     let outcome = Outcome { key_id: None, reason: Some(refusal.to_string()) };

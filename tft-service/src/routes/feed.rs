@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use serde_json::json;
 use tft_core::{Error, ErrorKind};
 
 use super::Context;
 use crate::http::{Refusal, Reply, Request, json_of, read_body};
-use crate::wire::{FeedReply, IgnoredFeed};
+use crate::openapi::Operation;
+use crate::wire::{FeedReply, IgnoredFeed, feed_schema};
 
 /// # Cancel safety
 /// Once the body is read, its records are taken even if the client goes away. The reply that acknowledges
@@ -28,8 +30,21 @@ pub(super) async fn feed(context: &Context, request: &mut Request) -> Result<Rep
     let Some((report, progress)) = taken else {
         return Ok(json_of(StatusCode::OK, &IgnoredFeed::default()));
     };
+    context.shared.metrics.fed(&report);
     let status = if report.accepted > 0 { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok(json_of(status, &FeedReply::new(report, &progress)))
+}
+
+pub(super) fn describe(operation: Operation<'_>) -> Operation<'_> {
+    let mut operation = operation;
+    let body = feed_schema(operation.schema());
+    let (taken, ignored) = (operation.schema_of::<FeedReply>(), operation.schema_of::<IgnoredFeed>());
+    let description = "What became of the records, or that there were none.";
+    operation
+        .body(true, body)
+        .or_arrow_body()
+        .replies_with(200, "application/json", description, json!({ "anyOf": [taken, ignored] }))
+        .replies::<FeedReply>(422, "No record was accepted.")
 }
 
 /// Tells the client what is wrong with the whole body; single records are in the report.

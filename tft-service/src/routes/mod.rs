@@ -1,16 +1,24 @@
 //! The route table.
 //!
-//! | method | path | answers with | key | per minute |
+//! | method | path | answers with | scope | per minute |
 //! |---|---|---|---|---|
 //! | GET | `/health` | that the process runs | open | – |
 //! | GET | `/health/live` | the same, for probes | open | – |
 //! | GET | `/health/ready` | 503 until the first forecasts are out | open | – |
 //! | GET | `/status` | ticks, window size, warm-up | open | – |
-//! | POST | `/feed/data` | what became of the records | required | 60 |
-//! | GET | `/predictions/current` | forecasts, risk, alerts, summary | required | 30 |
-//! | GET | `/alerts/active` | alerts | required | 30 |
+//! | GET | `/openapi.json` | this table for programs, as OpenAPI 3.1 | open | – |
+//! | POST | `/feed/data` | what became of the records | write | 60 |
+//! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
+//! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
+//! | GET | `/servers` | which servers there are, a page at a time | admin | 60 |
+//! | GET | `/servers/{name}/export` | all that is kept of a server | admin | 60 |
+//! | DELETE | `/servers/{name}` | that nothing is kept of a server any more | admin | 60 |
+//! | GET | `/admin/models` | the models that can be changed to | admin | 60 |
+//! | GET | `/admin/model-info` | the model that is used | admin | 60 |
+//! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
+//! The last seven share one limit. A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
 //! has its columns. Refusals and the other replies are JSON always.
 //!
@@ -20,7 +28,11 @@
 mod alerts;
 mod feed;
 mod health;
+mod metrics;
+mod models;
+mod openapi;
 mod predictions;
+mod servers;
 mod status;
 
 use std::convert::Infallible;
@@ -29,13 +41,17 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use hyper::Method;
+use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use tower::Service;
 
+use crate::admin::Admin;
+pub use crate::auth::Scope;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
 pub use crate::limits::RouteClass;
+use crate::openapi::Operation;
 use crate::state::ServiceState;
 
 /// What handlers work with.
@@ -44,6 +60,9 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: Arc<ServiceState>,
     pub(crate) intake: Intake,
+    pub(crate) admin: Arc<Admin>,
+    /// The whole reply of `GET /openapi.json`.
+    pub(crate) openapi: Bytes,
 }
 
 /// The end of every request's way: the handler of its route.
@@ -64,8 +83,16 @@ pub struct Route {
     pub class: RouteClass,
     /// Whether it answers without a key.
     pub is_open: bool,
+    /// What a caller must be allowed; none if it is open.
+    pub scope: Option<Scope>,
+    /// What it does, in a few words.
+    pub summary: &'static str,
     endpoint: Endpoint,
+    /// Completes what the OpenAPI document says of it.
+    describe: Describe,
 }
+
+type Describe = fn(Operation<'_>) -> Operation<'_>;
 
 #[derive(Debug, Clone, Copy)]
 enum Endpoint {
@@ -73,29 +100,112 @@ enum Endpoint {
     Live,
     Ready,
     Status,
+    OpenApi,
     Feed,
     Predictions,
     Alerts,
+    Metrics,
+    Servers,
+    ExportServer,
+    RemoveServer,
+    Models,
+    ModelInfo,
+    ReloadModel,
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 7] = [
-    Route::open("/health", Endpoint::Health),
-    Route::open("/health/live", Endpoint::Live),
-    Route::open("/health/ready", Endpoint::Ready),
-    Route::open("/status", Endpoint::Status),
-    Route::protected(Method::POST, "/feed/data", RouteClass::Feed, Endpoint::Feed),
-    Route::protected(Method::GET, "/predictions/current", RouteClass::Predictions, Endpoint::Predictions),
-    Route::protected(Method::GET, "/alerts/active", RouteClass::Alerts, Endpoint::Alerts),
+pub static ROUTES: [Route; 15] = [
+    Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
+    Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
+    Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
+        .doing("Whether there are forecasts"),
+    Route::open("/status", Endpoint::Status, status::describe).doing("How far the window has come"),
+    Route::open("/openapi.json", Endpoint::OpenApi, openapi::describe).doing("This document"),
+    Route::protected(Method::POST, "/feed/data", Scope::Write, Endpoint::Feed, feed::describe)
+        .counted(RouteClass::Feed)
+        .doing("Takes samples"),
+    Route::protected(
+        Method::GET,
+        "/predictions/current",
+        Scope::Read,
+        Endpoint::Predictions,
+        predictions::describe,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("The newest forecasts, risk and alerts"),
+    Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
+        .counted(RouteClass::Alerts)
+        .doing("The alerts that are not resolved"),
+    Route::protected(Method::GET, "/metrics", Scope::Read, Endpoint::Metrics, metrics::describe)
+        .doing("What Prometheus reads"),
+    Route::protected(Method::GET, "/servers", Scope::Admin, Endpoint::Servers, servers::describe_list)
+        .doing("The servers that are known, a page at a time"),
+    Route::protected(
+        Method::GET,
+        "/servers/{name}/export",
+        Scope::Admin,
+        Endpoint::ExportServer,
+        servers::describe_export,
+    )
+    .doing("All that is kept of a server"),
+    Route::protected(
+        Method::DELETE,
+        "/servers/{name}",
+        Scope::Admin,
+        Endpoint::RemoveServer,
+        servers::describe_removal,
+    )
+    .doing("Removes every trace of a server"),
+    Route::protected(Method::GET, "/admin/models", Scope::Admin, Endpoint::Models, models::describe_list)
+        .doing("The models that can be changed to"),
+    Route::protected(
+        Method::GET,
+        "/admin/model-info",
+        Scope::Admin,
+        Endpoint::ModelInfo,
+        models::describe_info,
+    )
+    .doing("The model that is used"),
+    Route::protected(
+        Method::POST,
+        "/admin/reload-model",
+        Scope::Admin,
+        Endpoint::ReloadModel,
+        models::describe_reload,
+    )
+    .doing("Changes the model, or reads it anew"),
 ];
 
 impl Route {
-    const fn open(path: &'static str, endpoint: Endpoint) -> Self {
-        Self { method: Method::GET, path, class: RouteClass::Exempt, is_open: true, endpoint }
+    const fn open(path: &'static str, endpoint: Endpoint, describe: Describe) -> Self {
+        let (method, class, scope, summary) = (Method::GET, RouteClass::Exempt, None, "");
+        Self { method, path, class, is_open: true, scope, summary, endpoint, describe }
     }
 
-    const fn protected(method: Method, path: &'static str, class: RouteClass, endpoint: Endpoint) -> Self {
-        Self { method, path, class, is_open: false, endpoint }
+    const fn protected(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        endpoint: Endpoint,
+        describe: Describe,
+    ) -> Self {
+        let (class, scope, summary) = (RouteClass::Other, Some(scope), "");
+        Self { method, path, class, is_open: false, scope, summary, endpoint, describe }
+    }
+
+    const fn counted(mut self, class: RouteClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    const fn doing(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// Completes what the OpenAPI document says of this route.
+    pub(crate) fn describe<'d>(&self, operation: Operation<'d>) -> Operation<'d> {
+        (self.describe)(operation)
     }
 
     /// Returns the route of a request, and what stands in place of the path's segment in braces.
@@ -140,6 +250,14 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::OpenApi => Ok(openapi::document(context)),
+            Endpoint::Metrics => Ok(metrics::metrics(context)),
+            Endpoint::Servers => servers::list(state, &context.shared.clock, request),
+            Endpoint::ExportServer => servers::export(context, request).await,
+            Endpoint::RemoveServer => servers::remove(context, request).await,
+            Endpoint::Models => models::list(context).await,
+            Endpoint::ModelInfo => models::info(context),
+            Endpoint::ReloadModel => models::reload(context, request).await,
         }
     }
 }
@@ -221,7 +339,10 @@ mod tests {
     #[test]
     fn only_what_says_nothing_about_servers_is_open() {
         let open: Vec<_> = ROUTES.iter().filter(|route| route.is_open).map(|route| route.path).collect();
-        assert_eq!(open, ["/health", "/health/live", "/health/ready", "/status"]);
-        assert!(ROUTES.iter().all(|route| route.is_open == (route.class == RouteClass::Exempt)));
+        assert_eq!(open, ["/health", "/health/live", "/health/ready", "/status", "/openapi.json"]);
+        for route in &ROUTES {
+            assert_eq!(route.is_open, route.class == RouteClass::Exempt, "{}", route.path);
+            assert_eq!(route.is_open, route.scope.is_none(), "{}", route.path);
+        }
     }
 }

@@ -1,24 +1,28 @@
 //! What a service is built from.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use tft_core::store::Store;
 use tokio::sync::watch;
 
 use super::Server;
+use crate::admin::Admin;
 use crate::audit::Audit;
-use crate::background::{Background, wake_channel};
+use crate::background::{Background, Parts, wake_channel};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
+use crate::metrics::{Metrics, register_service};
+use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
+use crate::wire::to_json;
 
 /// A service under construction; see [`Server::builder`].
 #[derive(Debug)]
@@ -66,10 +70,18 @@ impl ServerBuilder {
         let state =
             ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
-        let background = Background::start(&config, engine, &state, &clock, wake)?;
-        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone() });
+        let (commands, commanded) = mpsc::channel();
+        let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
+        let metrics = Arc::new(Metrics::new());
+        let intake = Intake::new(&config.limits);
+        register_service(&metrics, &state, &intake, &clock);
+        let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
+        let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
+        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
+        let background = Background::start(&config, engine, &state, parts)?;
+        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone(), metrics });
         let (stopping, _) = watch::channel(false);
-        let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };
+        let context = Context { shared: Arc::clone(&shared), state, intake, admin, openapi };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let reload = ReloadHandle::new(audit.clone());
         Ok(Server { listeners, limits: config.limits, stack, background, audit, reload, stopping })

@@ -2,26 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tft_core::alert::{Alert, AlertState, Severity};
 use tft_core::time::Timestamp;
 
+use super::names;
 use super::selection::Selection;
 use crate::snapshot::FleetView;
 
 /// The reply of `GET /alerts/active`.
-#[derive(Serialize)]
-struct AlertsReply<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AlertsReply<'a> {
     timestamp: String,
     count: usize,
     alerts: Vec<AlertEntry<'a>>,
 }
 
 /// One alert: the fields that old clients know, and its life.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct AlertEntry<'a> {
     server: &'a str,
     metric: &'a str,
+    #[schemars(schema_with = "names::severity")]
     severity: Severity,
     predicted_value: Option<f64>,
     current_value: Option<f64>,
@@ -29,6 +32,7 @@ pub(super) struct AlertEntry<'a> {
     steps_ahead: Option<usize>,
     minutes_ahead: Option<f64>,
     message: &'a str,
+    #[schemars(schema_with = "names::alert_state")]
     state: AlertState,
     since: String,
     first_seen: String,

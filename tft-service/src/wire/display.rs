@@ -1,5 +1,9 @@
 //! The handful of numbers that a dashboard shows per server.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema as JsonType, SchemaGenerator};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use tft_core::forecast::{Forecast, MetricForecast, Quantile, QuantileLevels};
@@ -12,7 +16,7 @@ pub(super) struct DisplayMetrics<'a> {
     pub(super) forecast: &'a Forecast,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DisplayEntry<'a> {
     current: f32,
     predicted: f32,
@@ -55,6 +59,16 @@ impl Serialize for DisplayMetrics<'_> {
             }
         }
         map.end()
+    }
+}
+
+impl JsonSchema for DisplayMetrics<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "DisplayMetrics".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> JsonType {
+        BTreeMap::<String, DisplayEntry<'_>>::json_schema(schemas)
     }
 }
 

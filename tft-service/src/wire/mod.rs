@@ -5,16 +5,25 @@
 
 mod alerts;
 mod display;
+mod export;
+mod feed;
+mod model;
+mod names;
 mod predictions;
 mod selection;
 mod server;
+mod servers;
 mod status;
 mod summary;
 mod table;
 
-pub(crate) use alerts::render_alerts;
-pub(crate) use predictions::render_predictions;
-pub(crate) use selection::Selection;
+pub(crate) use alerts::{AlertsReply, render_alerts};
+pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
+pub(crate) use feed::feed_schema;
+pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};
+pub(crate) use predictions::{PredictionsReply, render_predictions};
+pub(crate) use selection::{Selection, shorten};
+pub(crate) use servers::{RemovalReply, ServersReply};
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 pub(crate) use table::predictions_table;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::alerts::{self, AlertEntry, utc};
@@ -11,8 +12,8 @@ use super::summary::{Environment, Summary};
 use crate::snapshot::FleetView;
 
 /// The reply of `GET /predictions/current`.
-#[derive(Serialize)]
-struct PredictionsReply<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PredictionsReply<'a> {
     predictions: BTreeMap<&'a str, ServerEntry<'a>>,
     alerts: Vec<AlertEntry<'a>>,
     environment: Environment,
@@ -21,7 +22,7 @@ struct PredictionsReply<'a> {
     timestamp: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Metadata<'a> {
     model_type: &'static str,
     model_id: &'a str,

@@ -103,7 +103,7 @@ fn parse_quantile(text: &str, levels: &QuantileLevels) -> Result<Quantile, Refus
 }
 
 /// Cuts text from outside down to what a message should repeat.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

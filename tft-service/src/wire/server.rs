@@ -1,5 +1,8 @@
 //! One server within the predictions.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema as JsonType, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use tft_core::ServerAssessment;
@@ -9,6 +12,7 @@ use tft_core::schema::Schema;
 use tft_core::time::StepLength;
 
 use super::display::DisplayMetrics;
+use super::names;
 use super::selection::Selection;
 
 /// Which part of the forecasts a reply has, and what reading them takes.
@@ -28,7 +32,8 @@ pub(super) struct ServerEntry<'a> {
 }
 
 /// The risk level as old clients know it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServerAlert")]
 struct AlertEntry {
     level: &'static str,
     score: f64,
@@ -67,6 +72,49 @@ impl Serialize for ServerEntry<'_> {
         let display = DisplayMetrics { schema: part.schema, levels: part.levels, forecast };
         map.serialize_entry("display_metrics", &display)?;
         map.end()
+    }
+}
+
+impl JsonSchema for ServerEntry<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "ServerEntry".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> JsonType {
+        json_schema!({
+            "type": "object",
+            "description": "An entry per metric, and what follows from the metrics.",
+            "properties": {
+                "risk_score": { "type": "number" },
+                "profile": { "type": "string" },
+                "alert": schemas.subschema_for::<AlertEntry>(),
+                "risk_level": { "type": "string" },
+                "readiness": names::readiness(schemas),
+                "display_metrics": schemas.subschema_for::<DisplayMetrics<'_>>(),
+            },
+            "required": ["risk_score", "profile", "alert", "risk_level", "readiness", "display_metrics"],
+            "additionalProperties": schemas.subschema_for::<MetricEntry<'_>>(),
+        })
+    }
+}
+
+impl JsonSchema for MetricEntry<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "MetricEntry".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> JsonType {
+        json_schema!({
+            "type": "object",
+            "description": "A path per quantile, like `p50`, in the metric's unit.",
+            "properties": {
+                "current": { "type": ["number", "null"], "description": "The newest value." },
+                "trend": { "type": ["number", "null"], "description": "The median's change per step." },
+                "method": { "const": Method::Fallback.as_str() },
+            },
+            "required": ["current", "trend"],
+            "additionalProperties": { "type": "array", "items": { "type": ["number", "null"] } },
+        })
     }
 }
 

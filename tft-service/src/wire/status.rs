@@ -1,12 +1,14 @@
 //! The replies of `/status` and `/feed/data`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tft_core::window::{IngestReport, Rejection};
 
+use super::names;
 use crate::state::Progress;
 
 /// The reply of `GET /status`; without names, paths and versions, because it is open.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StatusReply {
     running: bool,
     tick_count: u64,
@@ -14,7 +16,7 @@ pub(crate) struct StatusReply {
     warmup: WarmUpReply,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WarmUpReply {
     is_warmed_up: bool,
     progress_percent: u32,
@@ -25,7 +27,7 @@ struct WarmUpReply {
 }
 
 /// The reply of `POST /feed/data` to a batch that has records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FeedReply {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,11 +46,12 @@ pub(crate) struct FeedReply {
     #[serde(skip_serializing_if = "is_zero")]
     unknown_fields: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "names::rejections")]
     errors: Vec<Rejection>,
 }
 
 /// The reply of `POST /feed/data` to a batch without records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct IgnoredFeed {
     status: &'static str,
     reason: &'static str,

@@ -1,12 +1,15 @@
 //! The fleet in figures, under the names that old clients know.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tft_core::risk::{FleetSummary, RiskLevel, TopRisk};
+
+use super::names;
 
 /// The outlook of the whole fleet.
 ///
 /// `prob_30m` and `prob_8h` are scores, kept for old clients; the probabilities are the `p_any_breach`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Environment {
     prob_30m: f64,
     prob_8h: f64,
@@ -22,7 +25,7 @@ pub(super) struct Environment {
 }
 
 /// How many servers are on which rung, and the worst of them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Summary<'a> {
     total_servers: usize,
     critical_count: usize,
@@ -32,6 +35,7 @@ pub(super) struct Summary<'a> {
     healthy_count: usize,
     avg_risk_score: f64,
     max_risk_score: f64,
+    #[schemars(schema_with = "names::top_risks")]
     top_5_risks: &'a [TopRisk],
 }
 

@@ -82,7 +82,11 @@ impl Request {
         bytes.extend_from_slice(&self.body);
         // A server that refuses a body early may close before all of it is written.
         let _ = stream.write_all(&bytes);
-        read_reply(&mut BufReader::new(stream), self.head.starts_with("HEAD "))
+        let reply = read_reply(&mut BufReader::new(stream), self.head.starts_with("HEAD "));
+        let mut words = self.head.split(' ');
+        let (method, target) = (words.next().unwrap(), words.next().unwrap());
+        crate::contract::check(method, target, &reply);
+        reply
     }
 }
 

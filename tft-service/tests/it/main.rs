@@ -4,10 +4,12 @@
 //! files; `process` starts the real program.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod admin;
 mod arrow;
 mod audit;
 mod client;
 mod commands;
+mod contract;
 mod crowd;
 mod demo;
 mod feed;
@@ -17,8 +19,10 @@ mod hostile_input;
 mod http2;
 mod http_shapes;
 mod kill;
+mod metrics;
 mod migration;
 mod model;
+mod openapi;
 mod process;
 mod replies;
 mod routes;

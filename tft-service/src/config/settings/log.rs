@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::values::set;
+use super::values::{flag, set};
 use crate::audit::AuditTarget;
 use crate::config::{Config, ConfigError};
 
-/// `[log]`: the audit lines.
+/// `[log]`: the audit lines and the metrics.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -14,12 +14,16 @@ pub struct LogSettings {
     /// Where one line per request goes: `stdout`, `off` or a file, which is opened anew on SIGHUP [default: stdout]
     #[arg(long, env = "AUDIT_FILE", value_name = "TARGET")]
     pub audit_file: Option<String>,
+    /// Answer `GET /metrics` without a key [default: false]
+    #[arg(long, env = "METRICS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub metrics_open: Option<String>,
 }
 
 impl LogSettings {
     /// Sets what is given; a service that runs by itself writes audit lines unless told otherwise.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
         config.audit = AuditTarget::Stdout;
-        set(&mut config.audit, self.audit_file.as_deref(), |text| Ok(AuditTarget::parse(text)))
+        set(&mut config.audit, self.audit_file.as_deref(), |text| Ok(AuditTarget::parse(text)))?;
+        set(&mut config.metrics_open, self.metrics_open.as_deref(), |text| flag("METRICS_OPEN", text))
     }
 }

@@ -16,6 +16,9 @@ pub struct StorageSettings {
     /// Directory of the model [default: the built-in model]
     #[arg(long = "model", env = "TFT_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<String>,
+    /// Directory of model directories that `POST /admin/reload-model` may change to [default: none]
+    #[arg(long, env = "TFT_MODELS_DIR", value_name = "DIR")]
+    pub models_dir: Option<String>,
     /// Checkpoint of the rolling window; where there is none, the original system's pickle beside it is taken over
     /// [default: `inference_rolling_window.parquet`]
     #[arg(long, env = "PERSISTENCE_FILE", value_name = "FILE")]
@@ -32,6 +35,7 @@ impl StorageSettings {
     /// Checks what is given and sets it.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
         set(&mut config.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
+        set(&mut config.models_dir, self.models_dir.as_deref(), |text| Ok(Some(text.into())))?;
         set(&mut config.persistence_file, self.persistence_file.as_deref(), |text| Ok(Some(text.into())))?;
         set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
         set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)

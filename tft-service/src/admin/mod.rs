@@ -1,0 +1,180 @@
+//! What an administrator changes while the service runs: the model, and which servers are known.
+//!
+//! Owns the order of things: what is slow, and what may fail, is done on the caller's thread; the inference thread,
+//! which alone has the model and the alerts, only takes over the result. All of it blocks, and goes on to its end even
+//! if the client that asked for it goes away.
+
+mod models;
+
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
+
+use tft_core::{Error, Forecaster, ForecasterConfig};
+
+pub(crate) use self::models::{ModelError, ModelName, ModelSource, Models};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{self, Facts};
+use crate::error::in_one_line;
+use crate::state::ServiceState;
+
+/// What the inference thread is told to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Forecast with this from now on, if it can forecast what the window has; otherwise go on as before.
+    Use(Box<Forecaster>, SyncSender<Result<Facts, Error>>),
+    /// Forget the alerts of a server that was removed, and forecast anew.
+    Forget(String, SyncSender<Result<(), Error>>),
+}
+
+/// Carries out what administrators ask for.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    state: Arc<ServiceState>,
+    clock: Arc<dyn Clock>,
+    commands: mpsc::Sender<Command>,
+    models: Models,
+    /// Held while a model is loaded: one takes all the memory of one.
+    reloading: Mutex<()>,
+}
+
+/// What became of a change of models.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) source: ModelSource,
+    pub(crate) previous_id: String,
+    pub(crate) facts: Facts,
+}
+
+/// What became of the removal of a server.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    /// Whether neither the window nor the checkpoint, read again, has it.
+    pub(crate) is_confirmed: bool,
+    /// Whether the published predictions are without it.
+    pub(crate) is_renewed: bool,
+    /// Corrupt files that were set aside earlier and may still name it.
+    pub(crate) files_set_aside: usize,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("another model is being loaded")]
+    Reloading,
+    #[error("there is no server `{0}`")]
+    UnknownServer(String),
+    #[error("the files could not be changed")]
+    Store(#[source] Error),
+    #[error("the inference thread does not answer")]
+    NoAnswer,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        config: &Config,
+        state: &Arc<ServiceState>,
+        clock: &Arc<dyn Clock>,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        Self {
+            state: Arc::clone(state),
+            clock: Arc::clone(clock),
+            commands,
+            models: Models::new(config.model_dir.clone(), config.models_dir.clone()),
+            reloading: Mutex::default(),
+        }
+    }
+
+    /// Returns which models there are.
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Loads a model, checks it against the window, and forecasts with it from then on.
+    ///
+    /// # Errors
+    /// [`AdminError`]; the service goes on with the model that it has.
+    pub(crate) fn reload_model(&self, name: Option<ModelName>) -> Result<Reloaded, AdminError> {
+        let _alone = match self.reloading.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(AdminError::Reloading),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Ok(alone) => alone,
+        };
+        let source = name.map_or(ModelSource::Configured, ModelSource::Named);
+        let model = self.models.load(&source)?;
+        let forecaster = Forecaster::new(model, ForecasterConfig::default()).map_err(ModelError::Unusable)?;
+        engine::check_room(&forecaster, self.state.store().window().config())?;
+        let previous_id = self.state.snapshot().view.facts.model_id.clone();
+        let used = self.ask(|answer| Command::Use(Box::new(forecaster), answer))?;
+        let facts = used.map_err(ModelError::Unusable)?;
+        self.models.set_current(source.clone());
+        tracing::info!(model = facts.model_id, previous = previous_id, "changed the model");
+        Ok(Reloaded { source, previous_id, facts })
+    }
+
+    /// Removes a server from the window, its files, the alerts and the predictions, and looks whether it is gone.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownServer`], and [`AdminError::Store`] if a file could not be changed: the window has
+    /// forgotten the server then, but the files may not have.
+    pub(crate) fn remove_server(&self, name: &str) -> Result<Removed, AdminError> {
+        let unknown = || AdminError::UnknownServer(name.to_owned());
+        if !self.knows(name) {
+            return Err(unknown());
+        }
+        let removal = self.state.store().remove_server(name, self.clock.now()).map_err(AdminError::Store)?;
+        if !removal.was_known {
+            return Err(unknown());
+        }
+        let renewed = self.ask(|answer| Command::Forget(name.to_owned(), answer)).map(|done| done.is_ok());
+        let is_confirmed = !self.knows(name) && !self.is_in_checkpoint(name)?;
+        tracing::info!(server = name, is_confirmed, "removed a server");
+        Ok(Removed {
+            is_confirmed,
+            is_renewed: renewed.unwrap_or(false),
+            files_set_aside: removal.set_aside.len(),
+        })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.state.store().window().server(name).is_some()
+    }
+
+    /// Reads the checkpoint from its file.
+    fn is_in_checkpoint(&self, name: &str) -> Result<bool, AdminError> {
+        let Some(path) = self.state.store().path() else { return Ok(false) };
+        let (schema, config) = {
+            let window = self.state.store().window();
+            (window.schema().clone(), window.config().clone())
+        };
+        let (window, _) = tft_core::store::load(path, schema, config).map_err(AdminError::Store)?;
+        Ok(window.server(name).is_some())
+    }
+
+    /// Gives the inference thread something to do and waits until it is done.
+    fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T, AdminError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.commands.send(command(answer)).map_err(|_| AdminError::NoAnswer)?;
+        self.state.wake();
+        answered.recv_timeout(PATIENCE).map_err(|error| {
+            if error == RecvTimeoutError::Timeout {
+                tracing::warn!("the inference thread is busy; what it was asked for is done later");
+            }
+            AdminError::NoAnswer
+        })
+    }
+}
+
+impl AdminError {
+    /// Returns the error and its causes; administrators may know them.
+    pub(crate) fn message(&self) -> String {
+        in_one_line(self)
+    }
+}
+
+/// For how long the inference thread may finish what it does: the forecast of a large fleet takes seconds.
+const PATIENCE: Duration = Duration::from_secs(25);

@@ -1,0 +1,92 @@
+//! Gauges of the service itself: the window, the newest forecasts, the store, the queue of feeds.
+
+use std::sync::Arc;
+
+use tft_core::alert::AlertState;
+use tft_core::window::ReadinessState;
+
+use super::{Family, Kind, Metrics, Samples};
+use crate::clock::Clock;
+use crate::intake::Intake;
+use crate::state::ServiceState;
+
+/// Registers what is read from a service's state.
+pub(crate) fn register_service(
+    metrics: &Arc<Metrics>,
+    state: &Arc<ServiceState>,
+    intake: &Intake,
+    clock: &Arc<dyn Clock>,
+) {
+    register_window(metrics, state);
+    register_forecast(metrics, state, clock);
+    let intake = intake.clone();
+    let help = "Feeds that are being taken or wait for their turn.";
+    metrics.gauge("tft_inference_queue_depth", help, move || Some(intake.depth() as f64));
+    if state.store().path().is_some() {
+        register_store(metrics, state, clock);
+    }
+    let (name, help) = ("tft_build_info", "The version that runs; always 1.");
+    metrics.register(Family { kind: Kind::Gauge, name, help }, |samples| {
+        samples.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    });
+}
+
+fn register_window(metrics: &Metrics, state: &Arc<ServiceState>) {
+    let of_window = Arc::clone(state);
+    let help = "Memory that the window holds.";
+    metrics.gauge("tft_window_bytes", help, move || {
+        // A clone shares the histories; feeds wait only for as long as it takes to make.
+        let window = of_window.store().window().clone();
+        Some(window.memory_bytes() as f64)
+    });
+    let state = Arc::clone(state);
+    let (name, help) =
+        ("tft_servers", "Servers in the newest forecast, by whether they have enough history.");
+    metrics.register(Family { kind: Kind::Gauge, name, help }, move |samples| servers(&state, samples));
+}
+
+fn servers(state: &ServiceState, samples: &mut Samples<'_>) {
+    let snapshot = state.snapshot();
+    let servers = &snapshot.view.assessment.servers;
+    let states =
+        [ReadinessState::WarmingUp, ReadinessState::Ready, ReadinessState::Stale, ReadinessState::Gap];
+    for readiness in states {
+        let count = servers.iter().filter(|server| server.readiness.state == readiness).count();
+        samples.add(&[("readiness", readiness.as_str())], count as f64);
+    }
+}
+
+fn register_forecast(metrics: &Arc<Metrics>, state: &Arc<ServiceState>, clock: &Arc<dyn Clock>) {
+    let (of_forecast, clock) = (Arc::clone(state), Arc::clone(clock));
+    let help = "Since the newest forecast was made; absent before the first.";
+    metrics.gauge("tft_forecast_age_seconds", help, move || {
+        let made_at = of_forecast.snapshot().view.assessment.at;
+        let age_ms = clock.now().as_millis() - made_at.as_millis();
+        of_forecast.has_forecast().then_some(age_ms as f64 / 1000.0)
+    });
+    let (name, help) = ("tft_alerts", "Alerts by state; the resolved ones are those since the start.");
+    let (state, counted) = (Arc::clone(state), Arc::downgrade(metrics));
+    metrics.register(Family { kind: Kind::Gauge, name, help }, move |samples| {
+        let snapshot = state.snapshot();
+        let alerts = &snapshot.view.assessment.alerts;
+        for alert_state in [AlertState::Pending, AlertState::Firing, AlertState::NoData] {
+            let count = alerts.iter().filter(|alert| alert.state == alert_state).count();
+            samples.add(&[("state", alert_state.as_str())], count as f64);
+        }
+        let resolved = counted.upgrade().map_or(0, |metrics| metrics.alerts_resolved.get());
+        samples.add(&[("state", AlertState::Resolved.as_str())], resolved as f64);
+    });
+}
+
+fn register_store(metrics: &Arc<Metrics>, state: &Arc<ServiceState>, clock: &Arc<dyn Clock>) {
+    metrics.checkpoints.is_whole(clock.monotonic());
+    let (counted, clock) = (Arc::downgrade(metrics), Arc::clone(clock));
+    let help = "Since a checkpoint last held all of the window, or since the start.";
+    metrics.gauge("tft_checkpoint_age_seconds", help, move || {
+        let whole_at = counted.upgrade()?.checkpoints.whole_at();
+        Some(clock.monotonic().saturating_sub(whole_at).as_secs_f64())
+    });
+    let state = Arc::clone(state);
+    let help = "Size of the log of feeds since the checkpoint.";
+    metrics.gauge("tft_log_bytes", help, move || Some(state.store().log_bytes() as f64));
+}

@@ -1,0 +1,185 @@
+//! What Prometheus reads, and whether Prometheus itself can.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::{Request, connect};
+use crate::harness::{KEY, TestServer, history};
+use crate::process::Process;
+
+/// The value of a sample, by its line up to the space.
+fn value(text: &str, sample: &str) -> Option<f64> {
+    let line =
+        text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+/// Whether a program is there; tests that need it say so and do nothing otherwise.
+fn is_installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_err() {
+        eprintln!("skipped: {program} is not installed (Debian: apt-get install prometheus)");
+    }
+    found.is_ok()
+}
+
+/// Calls that leave something in every counter.
+fn busy_server() -> TestServer {
+    let server = TestServer::with(|config| {
+        config.rate_limits.alerts = 1;
+        config.rate_limits.predictions = 10_000;
+    });
+    server.feed_records(&history("ppdb001", 100, |_| 99.0));
+    server.feed_records(&history("ppdb001", 2, |_| 99.0));
+    server.feed(
+        json!({ "records": [{ "timestamp": "2026-01-05T12:00:00Z", "server_name": "a b" }] }).to_string(),
+    );
+    server.feed(json!({ "records": history("ppdb001", 4, |_| 99.0)[..1] }).to_string());
+    server.predictions_of(100);
+    server.get("/alerts/active");
+    assert_eq!(server.get("/alerts/active").status, 429);
+    server.request("GET", "/alerts/active").send();
+    server.with_key("GET", "/status").header("Origin", "https://evil.com").send();
+    server.with_key("GET", "/predictions/current").header("Origin", "https://evil.com").send();
+    server.get("/no/such/path");
+    server
+}
+
+#[test]
+fn what_happened_is_counted() {
+    let server = busy_server();
+    let reply = server.get("/metrics");
+    assert_eq!(reply.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for (sample, expected) in [
+        (r#"tft_http_requests_total{route="/alerts/active",method="GET",status="429"}"#, 1.0),
+        (r#"tft_http_requests_total{route="/alerts/active",method="GET",status="403"}"#, 1.0),
+        (r#"tft_http_requests_total{route="other",method="GET",status="404"}"#, 1.0),
+        (r#"tft_http_request_duration_seconds_count{route="/feed/data"}"#, 4.0),
+        ("tft_feeds_total", 4.0),
+        (r#"tft_records_total{result="accepted"}"#, 100.0),
+        (r#"tft_records_total{result="duplicate"}"#, 2.0),
+        (r#"tft_records_total{result="rejected"}"#, 1.0),
+        (r#"tft_records_total{result="late"}"#, 1.0),
+        (r#"tft_servers{readiness="warming_up"}"#, 1.0),
+        (r#"tft_servers{readiness="ready"}"#, 0.0),
+        ("tft_inference_queue_depth", 0.0),
+        ("tft_auth_failures_total", 1.0),
+        (r#"tft_rate_limited_total{class="alerts"}"#, 1.0),
+        (r#"tft_rate_limited_total{class="authentication"}"#, 0.0),
+        ("tft_cors_refusals_total", 1.0),
+        ("tft_checkpoint_failures_total", 0.0),
+        ("tft_checkpoint_age_seconds", 0.0),
+    ] {
+        let found = value(&reply.body, sample);
+        let is_close = found.is_some_and(|found| {
+            (found - expected).abs() < 60.0 * f64::from(sample.ends_with("_seconds")) + 1e-9
+        });
+        assert!(is_close, "{sample} is {found:?} and not {expected}: {}", reply.body);
+    }
+    for rises in [
+        "tft_window_bytes",
+        "tft_log_bytes",
+        "tft_inference_duration_seconds_count",
+        "tft_build_info{version=\"0.1.0\"}",
+        r#"tft_alerts{state="firing"}"#,
+    ] {
+        assert!(value(&reply.body, rises).is_some_and(|value| value > 0.0), "{rises}: {}", reply.body);
+    }
+    assert!(value(&reply.body, "tft_forecast_age_seconds").is_some());
+}
+
+/// Every name with its type and help, and the labels of its samples; values are left out.
+#[test]
+fn names_and_labels_stay() {
+    let server = busy_server();
+    let text = server.get("/metrics").body;
+    let mut shape: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains("_bucket{") && !line.starts_with("tft_http_request"))
+        .map(|line| if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap().0 })
+        .collect();
+    shape.dedup();
+    insta::assert_snapshot!(shape.join("\n"));
+}
+
+#[test]
+fn metrics_need_a_key_unless_they_are_open() {
+    let server = TestServer::start();
+    assert_eq!(server.request("GET", "/metrics").send().status, 403);
+    let open = TestServer::with(|config| config.metrics_open = true);
+    assert_eq!(open.request("GET", "/metrics").send().status, 200);
+    assert_eq!(open.request("GET", "/servers").send().status, 403);
+}
+
+#[test]
+fn promtool_finds_nothing_wrong() {
+    if !is_installed("promtool") {
+        return;
+    }
+    let text = busy_server().get("/metrics").body;
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+/// A running Prometheus; killed when dropped.
+struct Prometheus(Child, SocketAddr);
+
+impl Prometheus {
+    fn scraping(target: SocketAddr, directory: &Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: tft\n    static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        std::fs::write(directory.join("prometheus.yml"), config).unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg("--config.file=prometheus.yml").arg("--storage.tsdb.path=prometheus");
+        command.arg(format!("--web.listen-address={free}")).current_dir(directory);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), free)
+    }
+
+    /// The body of a reply to a query; empty while it starts.
+    fn query(&self, query: &str) -> String {
+        let Ok(_) = std::net::TcpStream::connect(self.1) else { return String::new() };
+        let mut stream = connect(self.1);
+        write!(stream, "GET /api/v1/query?query={query} HTTP/1.0\r\nHost: {}\r\n\r\n", self.1).unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        text
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn prometheus_scrapes_the_program() {
+    if !is_installed("prometheus") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start_with(directory.path(), |command| {
+        command.env("METRICS_OPEN", "true");
+    });
+    Request::new(process.address, "GET", "/alerts/active").header("X-API-Key", KEY).send();
+    let prometheus = Prometheus::scraping(process.address, directory.path());
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let query = "tft_http_requests_total{route=\"/alerts/active\"}".replace('{', "%7B").replace('}', "%7D");
+    while !prometheus.query(&query).contains(r#""status":"200""#) {
+        assert!(Instant::now() < deadline, "{}", prometheus.query("up"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
