@@ -123,8 +123,9 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         let moved_to = aside.path.display();
         tracing::error!(reason = aside.reason, %moved_to, "a corrupt file was moved aside");
     }
-    for damage in &report.damage {
-        tracing::error!(%damage, "acknowledged feeds are lost");
+    if let Some(loss) = report.loss() {
+        let (feeds, bytes_skipped) = (report.feeds_lost, report.bytes_skipped);
+        tracing::error!(feeds, bytes_skipped, loss, "the log is damaged");
     }
     if report.checkpoint.is_none() && report.segments == 0 && report.set_aside.is_empty() {
         tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
@@ -139,6 +140,7 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         feeds_replayed = report.frames_replayed,
         feeds_skipped = report.frames_skipped,
         bytes_dropped = report.bytes_dropped,
+        headers_mended = report.headers_mended,
         temporary_files_removed = report.temporary_files_removed,
         "recovered the window"
     );

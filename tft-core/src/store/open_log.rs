@@ -40,7 +40,7 @@ pub(super) struct Log {
     pub(super) covered: u64,
     /// Segments that the next checkpoint makes superfluous, with their bytes.
     pub(super) older: Vec<(PathBuf, u64)>,
-    /// Segments that lack feeds; the next checkpoint moves them aside.
+    /// Damaged segments; the next checkpoint moves them aside.
     pub(super) damaged: Vec<PathBuf>,
 }
 
@@ -85,6 +85,9 @@ impl Log {
                 // An empty segment of another schema has the name that the new one takes.
                 let tail = tail.filter(|tail| tail.header.first_sequence != header.first_sequence);
                 older.extend(tail.map(|tail| (tail.path, tail.length)));
+                for path in older.iter().map(|(path, _)| path).chain(&damaged) {
+                    sync(storage, path)?;
+                }
                 Segment::create(storage, path, &header).map_err(|failure| failure.error)?
             }
         };
@@ -135,6 +138,12 @@ pub(super) fn lock_files(storage: &dyn Storage, path: &Path) -> Result<Box<dyn A
         io::ErrorKind::WouldBlock => LogError::InUse { path: path.to_owned() },
         _ => LogError::io(lock, "locking it", source),
     })
+}
+
+/// Makes what was read of a segment durable: a loss of power could take it otherwise, and not what follows it.
+fn sync(storage: &dyn Storage, path: &Path) -> Result<(), LogError> {
+    let synced = storage.open(path).and_then(|file| file.sync());
+    synced.map_err(|source| LogError::io(path, "syncing it", source))
 }
 
 /// Removes a segment; returns whether it is gone.

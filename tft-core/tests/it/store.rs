@@ -148,7 +148,7 @@ fn what_an_older_segment_lacks_is_told_and_the_rest_is_loaded() {
     let (store, report) = open(&path, &schema);
     let text = report.damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let text = text.replace(directory.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(text, @"log `DIR/window.parquet.log-00000000000000000001` at byte 217: a frame does not match its checksum, feeds 3 to 3 are lost");
+    insta::assert_snapshot!(text, @"log `DIR/window.parquet.log-00000000000000000001` at byte 217 (46 bytes): a frame does not match its checksum, feeds 3 to 3 are lost");
     assert_eq!(store.window().server_count(), 3);
     store.checkpoint(at(5)).unwrap().unwrap();
     let names = files(directory.path()).into_iter().map(|path| path.file_name().unwrap().to_owned());
@@ -157,6 +157,44 @@ fn what_an_older_segment_lacks_is_told_and_the_rest_is_loaded() {
     drop(store);
     let (store, report) = open(&path, &schema);
     assert_eq!((store.window().server_count(), report.damage), (3, vec![]));
+}
+
+#[test]
+fn damage_within_the_newest_segment_is_told_and_its_bytes_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("window.parquet");
+    let schema = schema(&["m"]);
+    let (store, _) = open(&path, &schema);
+    for minute in 1..=5 {
+        feed(&store, &format!("web{minute}"), minute).unwrap();
+    }
+    drop(store);
+    let segment = segments(directory.path()).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    for server in ["web2", "web4"] {
+        let at = bytes.windows(4).position(|name| name == server.as_bytes()).unwrap();
+        bytes[at] ^= 1;
+    }
+    std::fs::write(&segment, &bytes).unwrap();
+    for opened in 1..=2 {
+        let (store, report) = open(&path, &schema);
+        let told = report.loss().unwrap().replace(directory.path().to_str().unwrap(), "DIR");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(told, @"2 feeds are lost: log `DIR/window.parquet.log-00000000000000000001` at byte 171 (46 bytes): a frame does not match its checksum, feeds 2 to 2 are lost; log `DIR/window.parquet.log-00000000000000000001` at byte 263 (46 bytes): a frame does not match its checksum, feeds 4 to 4 are lost");
+        }
+        assert_eq!((report.feeds_lost, report.bytes_skipped, report.segments), (2, 92, opened));
+        assert_eq!((store.window().server_count(), std::fs::read(&segment).unwrap() == bytes), (3, true));
+        assert_eq!(report.set_aside, []);
+    }
+    let (store, _) = open(&path, &schema);
+    feed(&store, "web6", 6).unwrap();
+    store.checkpoint(at(6)).unwrap().unwrap();
+    assert!(!segment.exists());
+    let aside = store.remove_server("web1", at(7)).unwrap().set_aside;
+    assert_eq!((aside.len(), std::fs::read(&aside[0]).unwrap() == bytes), (1, true));
+    drop(store);
+    let (store, report) = open(&path, &schema);
+    assert_eq!((store.window().server_count(), report.loss()), (3, None));
 }
 
 #[test]
