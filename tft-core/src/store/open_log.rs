@@ -38,6 +38,8 @@ pub(super) struct Log {
     pub(super) newest: u64,
     /// The newest frame that the checkpoint holds.
     pub(super) covered: u64,
+    /// The size of the checkpoint.
+    pub(super) checkpoint_bytes: u64,
     /// Segments that the next checkpoint makes superfluous, with their bytes.
     pub(super) older: Vec<(PathBuf, u64)>,
     /// Damaged segments; the next checkpoint moves them aside.
@@ -71,7 +73,7 @@ impl Log {
         storage: &dyn Storage,
         path: &Path,
         window: &RollingWindow,
-        (covered, recovered): (Covered, Recovered),
+        (covered, checkpoint_bytes, recovered): (Covered, u64, Recovered),
     ) -> Result<Self, Error> {
         let Recovered { newest, last, mut older, damaged } = recovered;
         let header = Header::new(window.schema(), newest + 1);
@@ -97,7 +99,7 @@ impl Log {
         segment.file().sync().map_err(failed("syncing it"))?;
         storage.sync_directory(directory_of(path)).map_err(failed("syncing its directory"))?;
         let covered = if let Covered::UpTo(sequence) = covered { sequence } else { 0 };
-        Ok(Self { segment, newest, covered, older, damaged })
+        Ok(Self { segment, newest, covered, checkpoint_bytes, older, damaged })
     }
 
     pub(super) fn append(&mut self, place: &Place, frame: &mut [u8]) -> Result<Ticket, LogError> {
@@ -124,6 +126,11 @@ impl Log {
         }
         place.commit.switch_to(self.segment.file());
         Ok(())
+    }
+
+    /// Returns whether a checkpoint would hold or mend anything that the one before does not.
+    pub(super) fn has_news(&self) -> bool {
+        self.newest != self.covered || !self.older.is_empty() || !self.damaged.is_empty()
     }
 
     pub(super) fn bytes(&self) -> u64 {

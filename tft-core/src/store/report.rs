@@ -10,6 +10,8 @@ use super::LoadReport;
 pub struct RecoveryReport {
     /// What the checkpoint held; none if there is no readable one.
     pub checkpoint: Option<LoadReport>,
+    /// Bytes of the checkpoint's file.
+    pub checkpoint_bytes: u64,
     /// A corrupt checkpoint or segment that was moved aside.
     pub set_aside: Vec<SetAside>,
     /// Segments of the log.
@@ -92,7 +94,8 @@ pub struct CheckpointReport {
 pub struct Removal {
     /// Whether the window had it.
     pub was_known: bool,
-    /// Corrupt files that were moved aside earlier and are not searched: they may still name it.
+    /// Files that were set aside and are not searched: they may still name it.
+    /// [`Store::discard_set_aside`](super::Store::discard_set_aside) removes them.
     pub set_aside: Vec<PathBuf>,
 }
 

@@ -35,6 +35,9 @@ pub struct ServeArgs {
     /// Milliseconds between syncs of the log in mode `interval` [default: 200]
     #[arg(long, env = "TFT_SYNC_INTERVAL_MS", value_name = "MS")]
     pub sync_interval_ms: Option<String>,
+    /// Milliseconds between checkpoints of a window that changed; sooner if the log grows fast [default: 900000]
+    #[arg(long, env = "TFT_CHECKPOINT_INTERVAL_MS", value_name = "MS")]
+    pub checkpoint_interval_ms: Option<String>,
     /// Browser origins that may call, separated by commas [default: `http://localhost:8501`]
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -159,6 +162,8 @@ impl ServeArgs {
         set(&mut config.persistence_file, file, |text| Ok(Some(text.into())))?;
         set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
         set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)?;
+        let interval = self.checkpoint_interval_ms.as_deref();
+        set(&mut config.intervals.checkpoint, interval, parse_checkpoint_interval)?;
         set(&mut config.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let limits = &mut config.rate_limits;
         let per_minute = |key| move |text: &str| parse_per_minute(key, text);
@@ -214,6 +219,16 @@ fn parse_sync_interval(text: &str) -> Result<Duration, ConfigError> {
     })
 }
 
+fn parse_checkpoint_interval(text: &str) -> Result<Duration, ConfigError> {
+    let parsed = text.parse().ok().filter(|millis| (1..=CHECKPOINT_INTERVAL_MS_MAX).contains(millis));
+    let (key, reason) = ("TFT_CHECKPOINT_INTERVAL_MS", "is not a number of milliseconds, 1 to 86400000");
+    parsed.map(Duration::from_millis).ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        reason,
+    })
+}
+
 fn parse_every_steps(text: &str) -> Result<usize, ConfigError> {
     let parsed = text.parse().ok().filter(|steps| (1..=EVERY_STEPS_MAX).contains(steps));
     let (value, reason) = (text.to_owned(), "is not a number of steps, 1 to 1152");
@@ -228,6 +243,9 @@ fn parse_per_minute(key: &'static str, text: &str) -> Result<u32, ConfigError> {
 
 /// Beyond a minute a checkpoint comes first.
 const SYNC_INTERVAL_MS_MAX: u64 = 60_000;
+
+/// A day.
+const CHECKPOINT_INTERVAL_MS_MAX: u64 = 86_400_000;
 
 /// The steps of the demo's data after its first three days.
 const EVERY_STEPS_MAX: usize = 1152;
@@ -252,6 +270,7 @@ mod tests {
         insta::assert_snapshot!(message(ServeArgs { rate_limit_feed: some("0"), ..ServeArgs::default() }), @"RATE_LIMIT_FEED `0` is not a number of requests per minute, 1 to 100000");
         insta::assert_snapshot!(message(ServeArgs { sync: some("often"), ..ServeArgs::default() }), @"TFT_SYNC `often` is not `always`, `interval` or `never`");
         insta::assert_snapshot!(message(ServeArgs { sync_interval_ms: some("0"), ..ServeArgs::default() }), @"TFT_SYNC_INTERVAL_MS `0` is not a number of milliseconds, 1 to 60000");
+        insta::assert_snapshot!(message(ServeArgs { checkpoint_interval_ms: some("1m"), ..ServeArgs::default() }), @"TFT_CHECKPOINT_INTERVAL_MS `1m` is not a number of milliseconds, 1 to 86400000");
         insta::assert_snapshot!(message(ServeArgs { cors_origins: some("dash"), ..ServeArgs::default() }), @"CORS_ORIGINS `dash` is not an origin like `https://dashboard.example.com` or `http://localhost:8501`");
     }
 }
