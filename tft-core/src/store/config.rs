@@ -29,8 +29,8 @@ pub enum SyncMode {
 /// How a [`Store`](super::Store) keeps its log.
 ///
 /// # Defaults
-/// [`SyncMode::Interval`]; a log of at most one gibibyte; a checkpoint from 16 MiB of log on, and at the latest
-/// at 64 MiB.
+/// [`SyncMode::Interval`]; a log of at most one gibibyte; a checkpoint when the log has half of the bytes of the one
+/// before, at least 16 and at most 32 MiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
@@ -81,7 +81,7 @@ impl Default for StoreConfig {
             sync: SyncMode::default(),
             log_bytes_max: 1 << 30,
             checkpoint_log_bytes_min: 16 << 20,
-            replay_bytes_max: 64 << 20,
+            replay_bytes_max: 32 << 20,
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     fn a_checkpoint_is_due_when_the_log_has_grown_to_half_of_it_within_bounds() {
         let config = StoreConfig::default();
         let mebibytes = |count: u64| count << 20;
-        for (checkpoint, due) in [(0, 16), (32, 16), (60, 30), (128, 64), (4_000, 64)] {
+        for (checkpoint, due) in [(0, 16), (32, 16), (60, 30), (64, 32), (4_000, 32)] {
             assert_eq!(config.log_bytes_due(mebibytes(checkpoint)), mebibytes(due), "{checkpoint}");
         }
         let small = StoreConfig { log_bytes_max: mebibytes(4), ..config };

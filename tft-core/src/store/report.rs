@@ -52,7 +52,7 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// Feeds that the log should have and has not.
+/// Feeds that the log should have and has not. After a loss of power they may be such as were not promised yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogDamage {
