@@ -51,6 +51,7 @@ mod pipeline;
 mod server;
 mod snapshot;
 mod state;
+mod tls;
 mod wire;
 
 pub use config::Config;

@@ -3,6 +3,9 @@
 //! Owns sockets, their limits and the order of stopping: stop accepting, let open connections finish, stop
 //! the background work, save. What a request means is in `pipeline`.
 
+mod redirect;
+mod tls;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;

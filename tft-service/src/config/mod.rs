@@ -6,6 +6,7 @@
 mod api_key;
 pub mod args;
 mod origin;
+mod ssl_config;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
