@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::ConfigError;
+
 /// What `ssl-config.json` says.
 ///
 /// # Defaults
@@ -33,28 +35,15 @@ pub(crate) struct SslConfig {
     pub(crate) renewal_days_before: Option<u32>,
 }
 
-/// Why the file or a variable over it is refused.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SslConfigError {
-    #[error("--ssl-config `{path}` cannot be read")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("--ssl-config `{path}` cannot be used")]
-    Parse { path: PathBuf, source: serde_json::Error },
-    #[error("{variable} `{value}` {reason}")]
-    Variable { variable: &'static str, value: String, reason: &'static str },
-    #[error("--ssl-config asks for Let's Encrypt without a `domain`, and names no `cert_file`")]
-    NoDomain,
-}
-
 impl SslConfig {
     /// Reads the file, if there is one, and the variables over it; none if neither is given.
     ///
     /// # Errors
-    /// [`SslConfigError`] naming the file or the variable, and what is wrong.
+    /// [`ConfigError`] naming the file or the variable, and what is wrong.
     pub(crate) fn load(
         path: Option<&Path>,
         variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, SslConfigError> {
+    ) -> Result<Option<Self>, ConfigError> {
         let mut config = path.map(Self::read).transpose()?;
         for (name, set) in VARIABLES {
             let Some(value) = variable(name) else { continue };
@@ -63,7 +52,7 @@ impl SslConfig {
                 continue;
             }
             let set = set(config.get_or_insert_default(), text);
-            set.map_err(|reason| SslConfigError::Variable { variable: name, value: text.into(), reason })?;
+            set.map_err(|reason| ConfigError::Value { key: name, value: text.into(), reason })?;
         }
         if let Some(config) = &mut config {
             config.complete()?;
@@ -103,18 +92,22 @@ impl SslConfig {
         remarks
     }
 
-    fn read(path: &Path) -> Result<Self, SslConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SslConfigError::Read { path: path.to_owned(), source })?;
-        serde_json::from_str(&text).map_err(|source| SslConfigError::Parse { path: path.to_owned(), source })
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let refused = |reason: String| ConfigError::File { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| refused(error.to_string()))
     }
 
     /// Names certbot's files where the configuration leaves that to it.
-    fn complete(&mut self) -> Result<(), SslConfigError> {
+    fn complete(&mut self) -> Result<(), ConfigError> {
         if self.use_letsencrypt != Some(true) || (self.cert_file.is_some() && self.key_file.is_some()) {
             return Ok(());
         }
-        let domain = self.domain.as_deref().ok_or(SslConfigError::NoDomain)?;
+        let domain = self.domain.as_deref().ok_or_else(|| ConfigError::Value {
+            key: "use_letsencrypt",
+            value: "true".into(),
+            reason: "needs a `domain`, or `cert_file` and `key_file`",
+        })?;
         let live = Path::new(CERTBOT_DIRECTORY).join(domain);
         self.cert_file.get_or_insert_with(|| live.join("fullchain.pem"));
         self.key_file.get_or_insert_with(|| live.join("privkey.pem"));
@@ -169,7 +162,7 @@ const CERTBOT_DIRECTORY: &str = "/etc/letsencrypt/live";
 mod tests {
     use super::*;
 
-    fn load(json: &str, variables: &[(&str, &str)]) -> Result<SslConfig, SslConfigError> {
+    fn load(json: &str, variables: &[(&str, &str)]) -> Result<SslConfig, ConfigError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ssl-config.json");
         std::fs::write(&path, json).unwrap();
@@ -246,7 +239,7 @@ mod tests {
         let message = |name, value| message("{}", &[(name, value)]);
         insta::assert_snapshot!(message("MFC_HTTPS_API_PORT", "https"), @"MFC_HTTPS_API_PORT `https` is not a port number, 0 to 65535");
         insta::assert_snapshot!(message("MFC_SSL_USE_LETSENCRYPT", "perhaps"), @"MFC_SSL_USE_LETSENCRYPT `perhaps` is not `true` or `false`");
-        insta::assert_snapshot!(message("MFC_SSL_USE_LETSENCRYPT", "true"), @"--ssl-config asks for Let's Encrypt without a `domain`, and names no `cert_file`");
+        insta::assert_snapshot!(message("MFC_SSL_USE_LETSENCRYPT", "true"), @"use_letsencrypt `true` needs a `domain`, or `cert_file` and `key_file`");
         insta::assert_snapshot!(message("MFC_SSL_RENEWAL_DAYS_BEFORE", "-1"), @"MFC_SSL_RENEWAL_DAYS_BEFORE `-1` is not a number of days");
     }
 }

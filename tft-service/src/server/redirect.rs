@@ -4,6 +4,7 @@
 //! owner is told to replace it instead of being redirected.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Where browsers are sent.
+/// Sends browsers to https.
 pub(super) struct Redirector {
     /// Decides whether a host is this service's; others are not redirected to.
     is_own_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
     https_port: u16,
+}
+
+impl fmt::Debug for Redirector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redirector").field("https_port", &self.https_port).finish_non_exhaustive()
+    }
 }
 
 impl Redirector {
@@ -35,7 +42,8 @@ impl Redirector {
     }
 
     /// Answers connections for ever.
-    pub(super) async fn serve(self, listener: TcpListener) -> Infallible {
+    pub(super) async fn serve(self, listener: &TcpListener) {
+        tracing::info!(address = ?listener.local_addr().ok(), https_port = self.https_port, "redirecting");
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let redirector = Arc::new(self);
         loop {

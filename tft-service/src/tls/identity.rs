@@ -86,8 +86,9 @@ impl Identity {
         self.served().chain.first().map_or(0, |leaf| leaf.not_after.as_millis().div_euclid(1000))
     }
 
-    pub(crate) fn files(&self) -> &TlsFiles {
-        &self.files
+    /// Returns the names and addresses that the service's own certificate is for.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.served().chain.first().map_or_else(Vec::new, |leaf| leaf.names.clone())
     }
 
     fn served(&self) -> Arc<Served> {

@@ -1,5 +1,9 @@
-//! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
+//! The command line: `serve`, which is the default, and the commands beside it.
 
+#[cfg(feature = "tls")]
+mod cert;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand, ServeArgs};
+use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
+use crate::config::settings::Settings;
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -25,6 +30,19 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     serve: ServeArgs,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct ServeArgs {
+    /// TOML file with a table for each group of settings; flags and variables beat it [default: none]
+    #[arg(long, env = "TFT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// JSON file with `domain`, `cert_file`, `key_file`, `https_port_api` and so on, below the TOML file; `MFC_SSL_…`
+    /// and the other `MFC_…` variables of ports and certificates beat it [default: none]
+    #[arg(long, env = "MFC_SSL_CONFIG", value_name = "FILE")]
+    ssl_config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -43,6 +61,10 @@ enum Command {
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at a certificate, or at a service's TLS from outside
+    #[cfg(feature = "tls")]
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
 }
 
 /// Runs the command that the process's arguments ask for.
@@ -58,6 +80,8 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
+        #[cfg(feature = "tls")]
+        Some(Command::Cert(command)) => Ok(cert::run(&command)),
     };
     match done {
         Ok(code) => code,
@@ -69,12 +93,28 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    let config = args.into_config(api_key().as_deref())?;
+    let settings = match &args.config {
+        Some(path) => args.settings.over_file(path)?,
+        None => args.settings,
+    };
+    let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+    let (settings, remarks) = settings.over_ssl_config(args.ssl_config.as_deref(), variable)?;
+    remarks.iter().for_each(|remark| tracing::info!("{remark}"));
+    let config = settings.into_config(api_key().as_deref())?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
-    runtime()?.block_on(async { server.run(stop_signal()?).await })
+    runtime()?.block_on(async {
+        let mut hang_up = signal(SignalKind::hangup()).map_err(|source| ServiceError::Thread { source })?;
+        let reload = server.reload_handle();
+        tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
+        });
+        server.run(stop_signal()?).await
+    })
 }
 
 fn demo(args: DemoArgs) -> Result<(), ServiceError> {
