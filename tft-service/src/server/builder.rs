@@ -71,9 +71,9 @@ impl ServerBuilder {
         let addresses = addresses_of(&listeners)?;
         let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
         let identity = identity.transpose()?.map(Arc::new);
-        let certificate = identity.clone().map(|identity| {
-            Watch::new(identity, config.tls.renewal_days_before, clock.now())
-        });
+        let certificate = identity
+            .clone()
+            .map(|identity| Watch::new(identity, config.tls.renewal_days_before, clock.now()));
         let redirect = match (redirect, &identity) {
             (Some(listener), Some(identity)) => {
                 addresses_of(std::slice::from_ref(&listener))?;
@@ -89,7 +89,8 @@ impl ServerBuilder {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(&config, engine, &state, &clock, wake)?;
-        let reload = ReloadHandle::new(audit.clone(), certificate, Arc::clone(&clock), config.tls.reload_interval);
+        let reload =
+            ReloadHandle::new(audit.clone(), certificate, Arc::clone(&clock), config.tls.reload_interval);
         let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone() });
         let (stopping, _) = watch::channel(false);
         let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };

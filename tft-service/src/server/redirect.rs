@@ -34,10 +34,7 @@ impl fmt::Debug for Redirector {
 }
 
 impl Redirector {
-    pub(super) fn new(
-        is_own_host: impl Fn(&str) -> bool + Send + Sync + 'static,
-        https_port: u16,
-    ) -> Self {
+    pub(super) fn new(is_own_host: impl Fn(&str) -> bool + Send + Sync + 'static, https_port: u16) -> Self {
         Self { is_own_host: Box::new(is_own_host), https_port }
     }
 
@@ -132,9 +129,9 @@ pub(super) fn is_named(host: &str, names: &[String]) -> bool {
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     names.iter().any(|name| match name.strip_prefix("*.") {
-        Some(parent) => host.split_once('.').is_some_and(|(label, rest)| {
-            !label.is_empty() && rest.eq_ignore_ascii_case(parent)
-        }),
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent)),
         None => host.eq_ignore_ascii_case(name),
     })
 }
@@ -197,7 +194,9 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_another_host() {
-        for host in ["evil.com", "tft.example.com.evil.com", "tft.example.com@evil.com", "a.b.example.org", ""] {
+        for host in
+            ["evil.com", "tft.example.com.evil.com", "tft.example.com@evil.com", "a.b.example.org", ""]
+        {
             assert_eq!(answer("GET", "/", &[("Host", host)]).0, 400, "{host}");
         }
         assert_eq!(answer("GET", "/", &[]).0, 400);

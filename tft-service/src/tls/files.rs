@@ -80,7 +80,9 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// [`TlsError`] naming the file and what is wrong with it.
-pub(crate) fn read_certificates(path: &Path) -> Result<Vec<(CertificateDer<'static>, Certificate)>, TlsError> {
+pub(crate) fn read_certificates(
+    path: &Path,
+) -> Result<Vec<(CertificateDer<'static>, Certificate)>, TlsError> {
     let bytes = read(Role::Certificate, path)?;
     let (ders, chain) = parse_chain(&bytes).map_err(|reason| TlsError::Content {
         role: Role::Certificate,
@@ -111,7 +113,9 @@ fn parse_key(pem: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>, String> {
         return Err("is encrypted with a passphrase; a key without one is needed".into());
     }
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        PemError::NoItemsFound => "holds no `BEGIN PRIVATE KEY`; PKCS#8, PKCS#1 or SEC1 in PEM is needed".into(),
+        PemError::NoItemsFound => {
+            "holds no `BEGIN PRIVATE KEY`; PKCS#8, PKCS#1 or SEC1 in PEM is needed".into()
+        }
         error => not_pem(&error),
     })?;
     let supported = "RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519";

@@ -102,11 +102,12 @@ impl Served {
         let pair = contents.into_pair(files)?;
         let certificate: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(pair.certified));
         let builder = ServerConfig::builder_with_provider(provider());
-        let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| TlsError::Content {
-            role: Role::Certificate,
-            path: files.certificate.clone(),
-            reason: format!("cannot be served: {error}"),
-        })?;
+        let builder =
+            builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| TlsError::Content {
+                role: Role::Certificate,
+                path: files.certificate.clone(),
+                reason: format!("cannot be served: {error}"),
+            })?;
         let mut handshakes = builder.with_no_client_auth().with_cert_resolver(certificate);
         handshakes.alpn_protocols = ALPN.map(Vec::from).to_vec();
         Ok(Self { handshakes: Arc::new(handshakes), chain: pair.chain, digest })

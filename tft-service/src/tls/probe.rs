@@ -61,8 +61,7 @@ impl Trust {
     /// # Errors
     /// [`TlsError`] if the file cannot be read or holds something else.
     pub(crate) fn from_file(path: &Path) -> Result<Self, TlsError> {
-        let refused =
-            |reason| TlsError::Content { role: Role::Certificate, path: path.to_owned(), reason };
+        let refused = |reason| TlsError::Content { role: Role::Certificate, path: path.to_owned(), reason };
         let mut roots = RootCertStore::empty();
         for (der, _) in read_certificates(path)? {
             roots.add(der).map_err(|error| refused(format!("cannot be trusted: {error}")))?;
@@ -82,7 +81,12 @@ impl Probe {
     /// # Errors
     /// [`TlsError::Handshake`] if no handshake came about within ten seconds. A chain that cannot be trusted
     /// is no error, but [`is_trusted`](Self::is_trusted) tells.
-    pub(crate) async fn make(target: &str, name: &str, trust: Trust, now: Timestamp) -> Result<Self, TlsError> {
+    pub(crate) async fn make(
+        target: &str,
+        name: &str,
+        trust: Trust,
+        now: Timestamp,
+    ) -> Result<Self, TlsError> {
         let failed = |reason: String| TlsError::Handshake { target: target.to_owned(), reason };
         let made = tokio::time::timeout(TIMEOUT, handshake(target, name, trust));
         let (connection, distrust) = match made.await {
@@ -148,8 +152,7 @@ async fn handshake(
         .map_err(|_| format!("`{name}` is neither a host name nor an address"))?;
     let onlooker = Arc::new(Onlooker { verifier: trust.0, verdict: Mutex::new(None) });
     let builder = ClientConfig::builder_with_provider(provider());
-    let builder =
-        builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
     let verifier = Arc::clone(&onlooker) as Arc<dyn ServerCertVerifier>;
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

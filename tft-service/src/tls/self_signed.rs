@@ -28,8 +28,8 @@ pub(crate) fn ensure(wanted: &SelfSigned, now: Timestamp) -> Result<TlsFiles, Tl
     if is_good(&files, &names, now) {
         return Ok(files);
     }
-    let (certificate, key) = make(&names, now)
-        .map_err(|reason| TlsError::SelfSigned { names: names.join(","), reason })?;
+    let (certificate, key) =
+        make(&names, now).map_err(|reason| TlsError::SelfSigned { names: names.join(","), reason })?;
     let failed = |role, path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::File { role, path, attempt: "written", source }
@@ -56,7 +56,8 @@ fn all_names(more: &[String]) -> Vec<String> {
     let mut names = LOOPBACK_NAMES.map(String::from).to_vec();
     for name in more {
         // An address has more than one spelling, a certificate one.
-        let name = name.parse().map_or_else(|_| name.to_ascii_lowercase(), |ip: std::net::IpAddr| ip.to_string());
+        let name =
+            name.parse().map_or_else(|_| name.to_ascii_lowercase(), |ip: std::net::IpAddr| ip.to_string());
         if !names.contains(&name) {
             names.push(name);
         }

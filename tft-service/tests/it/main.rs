@@ -20,3 +20,5 @@ mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+#[cfg(feature = "tls")]
+mod tls;

@@ -62,7 +62,12 @@ pub struct TlsSettings {
     #[arg(id = "tls_domain", long = "tls-domain", env = "TLS_DOMAIN", value_name = "NAME")]
     pub domain: Option<String>,
     /// Plain port that sends browsers to https and refuses calls [default: none]
-    #[arg(id = "tls_redirect_port", long = "tls-redirect-port", env = "TLS_REDIRECT_PORT", value_name = "PORT")]
+    #[arg(
+        id = "tls_redirect_port",
+        long = "tls-redirect-port",
+        env = "TLS_REDIRECT_PORT",
+        value_name = "PORT"
+    )]
     pub redirect_port: Option<String>,
     /// Port that browsers are sent to [default: the port listened on]
     #[arg(id = "tls_public_port", long = "tls-public-port", env = "TLS_PUBLIC_PORT", value_name = "PORT")]
@@ -115,7 +120,9 @@ impl TlsSettings {
     fn source(&self, config: &Config) -> Result<Option<TlsSource>, ConfigError> {
         let files = match (given(self.cert_file.as_deref()), given(self.key_file.as_deref())) {
             (Some(certificate), Some(key)) => Some(TlsFiles::new(certificate, key)),
-            (Some(file), None) => return Err(refused("TLS_CERT_FILE", file, "needs TLS_KEY_FILE with its key")),
+            (Some(file), None) => {
+                return Err(refused("TLS_CERT_FILE", file, "needs TLS_KEY_FILE with its key"));
+            }
             (None, Some(file)) => {
                 return Err(refused("TLS_KEY_FILE", file, "needs TLS_CERT_FILE with its certificate"));
             }
@@ -148,7 +155,8 @@ impl TlsSettings {
 
     fn redirect(&self) -> Result<Option<Redirect>, ConfigError> {
         let port = |key, text| number(key, text, 0..=u16::MAX, "is not a port number, 0 to 65535");
-        let to_port = given(self.public_port.as_deref()).map(|text| port("TLS_PUBLIC_PORT", text)).transpose()?;
+        let to_port =
+            given(self.public_port.as_deref()).map(|text| port("TLS_PUBLIC_PORT", text)).transpose()?;
         let from = given(self.redirect_port.as_deref()).map(|text| port("TLS_REDIRECT_PORT", text));
         Ok(from.transpose()?.map(|from| Redirect::new(from, to_port)))
     }
@@ -157,7 +165,9 @@ impl TlsSettings {
 fn parse_domain(text: &str) -> Result<String, ConfigError> {
     let domain = text.to_ascii_lowercase();
     let is_name = !domain.starts_with("*.") && HostPattern::parse(&domain).is_ok();
-    is_name.then_some(domain).ok_or_else(|| refused("TLS_DOMAIN", text, "is not a name like `tft.example.com`"))
+    is_name
+        .then_some(domain)
+        .ok_or_else(|| refused("TLS_DOMAIN", text, "is not a name like `tft.example.com`"))
 }
 
 #[cfg(test)]
