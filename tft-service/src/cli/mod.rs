@@ -1,7 +1,9 @@
-//! The command line: `serve`, which is the default, and the commands beside it.
+//! The command line: `serve`, which is the default, and a file for each other command.
 
 #[cfg(feature = "tls")]
 mod cert;
+mod check;
+mod healthcheck;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,9 +15,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::healthcheck::HealthcheckArgs;
 use crate::clock::SystemClock;
 use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
 use crate::config::settings::Settings;
+use crate::config::{Config, ConfigError};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -51,6 +55,13 @@ enum Command {
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Check the configuration and the model, and print what is on
+    ///
+    /// Takes the settings of `serve` and starts nothing. The exit code is 1, with one line on standard error, if
+    /// `serve` would refuse them.
+    Check(ServeArgs),
+    /// Ask a running service for its health; the exit code is 0 if it answers
+    Healthcheck(HealthcheckArgs),
     /// Take over the window that the original system left as a pickle
     ///
     /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
@@ -67,6 +78,20 @@ enum Command {
     Cert(cert::CertCommand),
 }
 
+impl ServeArgs {
+    /// Puts flags, variables and the files together, and checks the whole.
+    fn into_config(self) -> Result<Config, ConfigError> {
+        let settings = match &self.config {
+            Some(path) => self.settings.over_file(path)?,
+            None => self.settings,
+        };
+        let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let (settings, remarks) = settings.over_ssl_config(self.ssl_config.as_deref(), variable)?;
+        remarks.iter().for_each(|remark| tracing::info!("{remark}"));
+        settings.into_config(api_key().as_deref())
+    }
+}
+
 /// Runs the command that the process's arguments ask for.
 ///
 /// Errors are one line on standard error and exit code 1. `model verify` also exits with 1, without such a
@@ -77,6 +102,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Check(args)) => check::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
@@ -93,14 +120,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    let settings = match &args.config {
-        Some(path) => args.settings.over_file(path)?,
-        None => args.settings,
-    };
-    let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
-    let (settings, remarks) = settings.over_ssl_config(args.ssl_config.as_deref(), variable)?;
-    remarks.iter().for_each(|remark| tracing::info!("{remark}"));
-    let config = settings.into_config(api_key().as_deref())?;
+    let config = args.into_config()?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }

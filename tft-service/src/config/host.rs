@@ -5,7 +5,7 @@ use std::fmt;
 use super::ConfigError;
 
 /// A host name, or with a leading `*.` all names below one; case does not count, nor does a port.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     name: String,
     is_wildcard: bool,
@@ -40,7 +40,7 @@ impl HostPattern {
     }
 }
 
-impl fmt::Debug for HostPattern {
+impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_wildcard { "*." } else { "" })?;
         f.write_str(&self.name)

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hyper::header;
+use hyper::{Version, header};
 
 use super::{Call, Crossing, Next, Shared, refuse};
 use crate::config::{Config, HostPattern};
@@ -46,6 +46,12 @@ impl CheckHost {
 impl Crossing for CheckHost {
     async fn cross(&self, request: Request, next: impl Next) -> Reply {
         let Some(host) = host_of(&request) else {
+            // HTTP/1.0 has no `Host`, and probes of load balancers still speak it.
+            let needs_none =
+                request.version() <= Version::HTTP_10 && !request.headers().contains_key(header::HOST);
+            if needs_none && (self.allowed.is_empty() || Self::is_probe(&request)) {
+                return next.run(request).await;
+            }
             let missing = Refusal::BadRequest("the request must have exactly one Host".into());
             return refuse(&self.shared, request, missing).await;
         };

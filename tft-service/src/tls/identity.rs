@@ -52,6 +52,17 @@ impl Identity {
         Ok(Self { files, served })
     }
 
+    /// Checks what [`open`](Self::open) would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// [`TlsError`] naming the file or the name, and what is wrong with it.
+    pub(crate) fn check(source: &TlsSource) -> Result<(), TlsError> {
+        match source {
+            TlsSource::Files(files) => Contents::read(files)?.into_pair(files).map(|_| ()),
+            TlsSource::SelfSigned(wanted) => self_signed::check(wanted),
+        }
+    }
+
     /// Reads the files again and serves what they hold, if it is a pair.
     ///
     /// Sessions of before cannot be resumed afterwards, so that every new connection sees the new certificate.

@@ -26,7 +26,7 @@ mod status;
 mod watch;
 
 #[cfg(not(feature = "tls"))]
-pub(crate) use absent::{Accepted, Identity, Watch, accept};
+pub(crate) use absent::{Accepted, Identity, Watch, accept, look_through};
 pub use config::{Redirect, SelfSigned, TlsConfig, TlsFiles, TlsSource};
 pub use error::{Role, TlsError};
 #[cfg(feature = "tls")]
@@ -34,7 +34,7 @@ pub(crate) use {
     files::read_certificates,
     handshake::{Accepted, accept},
     identity::Identity,
-    probe::{Probe, Trust},
+    probe::{Probe, Trust, look_through},
     status::{Health, Report},
     watch::Watch,
 };

@@ -4,6 +4,7 @@
 //! kept aside. Nothing is sent afterwards.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+};
 use tft_core::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -150,17 +153,47 @@ async fn handshake(
 ) -> Result<(ClientConnection, Option<rustls::Error>), String> {
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| format!("`{name}` is neither a host name nor an address"))?;
-    let onlooker = Arc::new(Onlooker { verifier: trust.0, verdict: Mutex::new(None) });
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
-    let verifier = Arc::clone(&onlooker) as Arc<dyn ServerCertVerifier>;
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let onlooker = Arc::new(Onlooker::new(trust));
+    let config = onlooking(&onlooker, &[b"h2", b"http/1.1"])?;
     let stream = TcpStream::connect(target).await.map_err(|error| format!("cannot connect: {error}"))?;
     let made = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let (_, connection) = made.map_err(|error| format!("no handshake: {error}"))?.into_inner();
     let distrust = onlooker.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok((connection, distrust))
+}
+
+/// Encrypts a connection on which nothing secret is sent or believed, whatever the certificate.
+///
+/// # Errors
+/// What went wrong in the handshake.
+pub(crate) fn look_through(
+    mut socket: std::net::TcpStream,
+    host: &str,
+) -> io::Result<StreamOwned<ClientConnection, std::net::TcpStream>> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let trust = Trust::public().map_err(io::Error::other)?;
+    let config = onlooking(&Arc::new(Onlooker::new(trust)), &[b"http/1.1"]).map_err(io::Error::other)?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(connection, socket))
+}
+
+fn onlooking(onlooker: &Arc<Onlooker>, alpn: &[&[u8]]) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
+    let verifier = Arc::clone(onlooker) as Arc<dyn ServerCertVerifier>;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+impl Onlooker {
+    fn new(trust: Trust) -> Self {
+        Self { verifier: trust.0, verdict: Mutex::new(None) }
+    }
 }
 
 impl ServerCertVerifier for Onlooker {

@@ -22,6 +22,7 @@ use super::files::Contents;
 /// # Errors
 /// [`TlsError`] if a name is not acceptable or a file cannot be written.
 pub(crate) fn ensure(wanted: &SelfSigned, now: Timestamp) -> Result<TlsFiles, TlsError> {
+    check(wanted)?;
     let names = all_names(&wanted.names);
     let directory = &wanted.directory;
     let files = TlsFiles::new(directory.join(CERTIFICATE_NAME), directory.join(KEY_NAME));
@@ -41,6 +42,16 @@ pub(crate) fn ensure(wanted: &SelfSigned, now: Timestamp) -> Result<TlsFiles, Tl
     written.map_err(failed(Role::Certificate, &files.certificate))?;
     tracing::info!(certificate = %files.certificate.display(), names = names.join(","), "made a self-signed certificate");
     Ok(files)
+}
+
+/// Checks the names.
+///
+/// # Errors
+/// [`TlsError::SelfSigned`] naming the one that is not acceptable.
+pub(crate) fn check(wanted: &SelfSigned) -> Result<(), TlsError> {
+    let Some(name) = wanted.names.iter().find(|name| !is_acceptable(name)) else { return Ok(()) };
+    let reason = format!("`{name}` is neither a host name nor an address");
+    Err(TlsError::SelfSigned { names: wanted.names.join(","), reason })
 }
 
 fn is_good(files: &TlsFiles, names: &[String], now: Timestamp) -> bool {
@@ -67,9 +78,6 @@ fn all_names(more: &[String]) -> Vec<String> {
 
 /// Returns the certificate and the key as PEM.
 fn make(names: &[String], now: Timestamp) -> Result<(String, String), String> {
-    if let Some(name) = names.iter().find(|name| !is_acceptable(name)) {
-        return Err(format!("`{name}` is neither a host name nor an address"));
-    }
     let mut params = CertificateParams::new(names).map_err(|error| error.to_string())?;
     let now = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
     let now = date_time_ymd(1970, 1, 1) + now;

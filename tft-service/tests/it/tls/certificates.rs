@@ -131,6 +131,29 @@ fn tls_that_cannot_be_had_does_not_become_plain_http() {
 }
 
 #[test]
+fn a_health_check_speaks_tls_and_a_check_reads_the_files() {
+    let (server, _) = start(|_| ());
+    let path = server.directory.path();
+    let port = server.address.port().to_string();
+    let url = format!("https://localhost:{port}/health");
+    let (code, text) = result(&run(path, &["healthcheck", "--url", &url]));
+    assert_eq!(code, 0, "{text}");
+    let by_settings = command(path).arg("healthcheck").env("PORT", &port).env("TLS_CERT_FILE", "a").output();
+    assert_eq!(by_settings.unwrap().status.code(), Some(0));
+    let (code, text) = result(&run(path, &["healthcheck", "--port", &port]));
+    assert_eq!(code, 1, "{text}");
+    let args = ["check", "--tls-cert-file", "tls.crt", "--tls-key-file", "tls.key"];
+    let (code, text) = result(&run(path, &args));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("tls               tls.crt"), "{text}");
+    chmod(&path.join("tls.key"), 0o644);
+    let (code, text) = result(&run(path, &args));
+    assert_eq!(code, 1, "{text}");
+    let (code, text) = result(&run(path, &["check", "--tls-self-signed", "--tls-self-signed-dir", "made"]));
+    assert_eq!((code, path.join("made").exists()), (0, false), "{text}");
+}
+
+#[test]
 fn an_expired_certificate_is_served_with_a_loud_warning() {
     let directory = tempfile::tempdir().unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
