@@ -69,6 +69,11 @@ impl Feed {
         &self.body
     }
 
+    /// How many records each server has.
+    pub(crate) fn rounds(&self) -> usize {
+        self.times.len().div_ceil(self.servers)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.body.len()
     }

@@ -144,7 +144,8 @@ impl Load {
                 (head("GET", path, &target.key, None), None)
             }
         };
-        Requests { head, feed, at: now().plus_millis(left_out * INTERVAL_MS - HISTORY_MS) }
+        let interval_ms = feed.as_ref().map_or(0, |feed| INTERVAL_MS.max(feed.rounds() as i64 * 1000));
+        Requests { head, feed, interval_ms, at: now().plus_millis(left_out * interval_ms - HISTORY_MS) }
     }
 }
 
@@ -152,13 +153,14 @@ impl Load {
 struct Requests {
     head: Vec<u8>,
     feed: Option<Feed>,
+    interval_ms: i64,
     at: tft_core::time::Timestamp,
 }
 
 impl Requests {
     fn next_request(&mut self) -> (&[u8], &[u8]) {
         let Some(feed) = &mut self.feed else { return (&self.head, &[]) };
-        self.at = self.at.plus_millis(INTERVAL_MS);
+        self.at = self.at.plus_millis(self.interval_ms);
         (&self.head, feed.at(self.at))
     }
 }
@@ -220,8 +222,8 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Two clients' servers are as many as the service takes.
-const SERVERS_PER_CLIENT: usize = 5_000;
+/// Feeds of more records have several of each server, a second apart.
+const SERVERS_PER_CLIENT: usize = 1_000;
 /// Feeds begin this long ago, so that none is from the future.
 const HISTORY_MS: i64 = 3 * 24 * 3_600_000;
 /// From one feed of a client to the next, by the records' own clock.
