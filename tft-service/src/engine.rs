@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
@@ -103,6 +104,17 @@ impl Engine {
     /// Returns what replies tell about the forecaster.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Builds an empty window for this model that forgets steps when they are older than `retention`.
+    ///
+    /// # Errors
+    /// As [`empty_window`](Self::empty_window), and if the retention is shorter than a step.
+    pub(crate) fn window_kept_for(&self, retention: Option<Duration>) -> Result<RollingWindow, Error> {
+        let retention_ms =
+            retention.map(|retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+        let config = WindowConfig { retention_ms, ..window_config(&self.monitor) };
+        RollingWindow::new(self.facts.schema.clone(), config)
     }
 
     /// Builds an empty window for this model.

@@ -8,6 +8,7 @@ pub mod args;
 mod host;
 mod origin;
 pub mod settings;
+mod ssl_config;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -20,11 +21,12 @@ pub use origin::{AllowedOrigins, Origin};
 use tft_core::store::StoreConfig;
 
 use crate::audit::AuditTarget;
+use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
 ///
 /// # Defaults
-/// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
+/// Loopback, port 8000, plain HTTP, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
 /// checkpoint named `inference_rolling_window.parquet` in the working directory, its log synced every 200 ms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -33,6 +35,10 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// Ports besides, on which the same is served.
+    pub extra_ports: Vec<u16>,
+    /// The certificate; none is plain HTTP.
+    pub tls: TlsConfig,
     /// The key that protected routes require; none is development mode.
     pub api_key: Option<ApiKey>,
     /// Serve without a key on an address that others can reach.
@@ -50,6 +56,8 @@ pub struct Config {
     pub persistence_file: Option<PathBuf>,
     /// When a feed counts as kept, and how large the log beside the checkpoint may become.
     pub store: StoreConfig,
+    /// For how long steps are kept, and servers that have no newer ones; none means as long as there is room.
+    pub retention: Option<Duration>,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
     /// The directory that holds one directory per model that can be changed to while the service runs; none means that
@@ -120,7 +128,8 @@ pub struct Limits {
 pub struct Intervals {
     /// Between looks at whether the window's origin has advanced.
     pub inference: Duration,
-    /// Between checkpoints of a window that has changed.
+    /// Between checkpoints of a window that has changed, at least; sooner when the log has grown, see
+    /// [`Store::is_checkpoint_due`](tft_core::store::Store::is_checkpoint_due).
     pub checkpoint: Duration,
     /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
     /// power may take.
@@ -157,6 +166,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What only makes sense with a certificate.
+    #[error("{key} needs a certificate: set TLS_CERT_FILE and TLS_KEY_FILE, or give --tls-self-signed")]
+    NoCertificate {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+    },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
@@ -178,7 +193,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
-    /// loopback.
+    /// loopback; [`ConfigError::NoCertificate`] for a redirect to nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
         if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
@@ -186,6 +201,9 @@ impl Config {
         }
         if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
+        }
+        if self.tls.source.is_none() && self.tls.redirect.is_some() {
+            return Err(ConfigError::NoCertificate { key: "TLS_REDIRECT_PORT" });
         }
         Ok(())
     }
@@ -196,6 +214,8 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
+            extra_ports: Vec::new(),
+            tls: TlsConfig::default(),
             api_key: None,
             insecure_no_auth: false,
             allowed_hosts: Vec::new(),
@@ -204,6 +224,7 @@ impl Default for Config {
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
+            retention: None,
             model_dir: None,
             models_dir: None,
             rate_limits: RateLimits::default(),
@@ -244,7 +265,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             inference: Duration::from_secs(5),
-            checkpoint: Duration::from_mins(1),
+            checkpoint: Duration::from_mins(15),
             sync: Duration::from_millis(200),
         }
     }

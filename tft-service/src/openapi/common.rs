@@ -9,7 +9,7 @@ use crate::routes::Route;
 /// A refusal: its status, its name in the document, and when it is sent.
 type RefusalDoc = (u16, &'static str, &'static str);
 
-const REFUSALS: [RefusalDoc; 14] = [
+const REFUSALS: [RefusalDoc; 15] = [
     (400, "BadRequest", "The request is malformed, or calls the service by a name that it does not have."),
     (401, "Unauthorized", "The token is missing or not valid, or, where so configured, the key."),
     (
@@ -26,6 +26,11 @@ const REFUSALS: [RefusalDoc; 14] = [
     (415, "UnsupportedMediaType", "The request's body is of another type than those listed, or encoded."),
     (422, "Unprocessable", "What is asked for cannot be done with what is there."),
     (429, "TooManyRequests", "The client has used up its quota, or tried too many wrong keys."),
+    (
+        431,
+        "HeadersTooLarge",
+        "The request's line and headers are larger than is allowed; the connection ends.",
+    ),
     (500, "Internal", "The service failed; its log says why."),
     (503, "Busy", "The service cannot do this now: send it again later."),
 ];
@@ -43,14 +48,13 @@ pub(super) fn response(status: u16) -> Value {
 pub(super) fn responses(schemas: &mut SchemaGenerator) -> Map<String, Value> {
     let (problem, limited) = (reference::<Problem>(schemas), reference::<RateLimited>(schemas));
     let response = |&(status, name, description): &RefusalDoc| {
-        let schema = match status {
-            // Refused attempts to authenticate and calls beyond a quota look the same.
-            429 => &limited,
-            _ => &problem,
-        };
-        let content = json!({ "application/json": { "schema": schema } });
-        let response =
-            json!({ "description": description, "headers": headers_of_refusal(status), "content": content });
+        let mut response = json!({ "description": description });
+        // Comes from the connection, before there is a request.
+        if status != 431 {
+            let schema = if status == 429 { &limited } else { &problem };
+            response["headers"] = headers_of_refusal(status);
+            response["content"] = json!({ "application/json": { "schema": schema } });
+        }
         (name.to_owned(), response)
     };
     REFUSALS.iter().map(response).collect()
@@ -66,7 +70,7 @@ fn reference<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
 }
 
 /// Returns the headers of a reply that is no refusal.
-pub(super) fn headers_of(route: &Route, _status: u16) -> Value {
+pub(super) fn headers_of(route: &Route) -> Value {
     let names: &[&str] = if route.is_open { &["X-Request-Id"] } else { &LIMITED };
     references(names)
 }

@@ -23,7 +23,7 @@ impl<'d> Operation<'d> {
     pub(super) fn new(route: &'d Route, schema: &'d Schema, schemas: &'d mut SchemaGenerator) -> Self {
         let operation =
             Self { route, schema, schemas, parameters: Vec::new(), body: None, replies: Map::new() };
-        let operation = operation.refuses(&[400, 403, 500, 503]);
+        let operation = operation.refuses(&[400, 403, 431, 500, 503]);
         if route.is_open { operation } else { operation.refuses(&[401, 429]) }
     }
 
@@ -82,7 +82,7 @@ impl<'d> Operation<'d> {
         description: &str,
         schema: Value,
     ) -> Self {
-        let headers = common::headers_of(self.route, status);
+        let headers = common::headers_of(self.route);
         let reply = self.replies.entry(status.to_string());
         let reply = reply.or_insert_with(|| json!({ "description": description, "content": {} }));
         reply["headers"] = headers;

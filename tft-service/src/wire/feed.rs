@@ -33,7 +33,8 @@ pub(crate) fn feed_schema(schema: &Schema) -> Value {
         "type": "object",
         "properties": { "records": {
             "type": "array",
-            "maxItems": FeedLimits::default().records_max,
+            // No `maxItems`: more records are not malformed but too large, which is another status.
+            "description": format!("At most {}.", FeedLimits::default().records_max),
             "items": { "type": "object", "properties": properties, "required": ["timestamp", "server_name"] },
         } },
         "required": ["records"],

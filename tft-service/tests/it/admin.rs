@@ -197,3 +197,23 @@ fn a_model_that_cannot_be_used_changes_nothing() {
     assert_eq!(server.get("/admin/model-info").json()["id"], before);
     assert_eq!(server.get("/predictions/current").json()["metadata"]["model_id"], before);
 }
+
+#[test]
+fn what_is_older_than_its_retention_is_forgotten() {
+    let server = TestServer::with(|config| {
+        lenient(config);
+        config.retention = Some(std::time::Duration::from_hours(24));
+        config.intervals.checkpoint = std::time::Duration::from_millis(10);
+    });
+    server.feed_records(&history("ppdb001", 30, |_| 20.0));
+    server.predictions_of(30);
+    server.clock.advance(std::time::Duration::from_hours(23));
+    assert_eq!(server.get("/servers").json()["total"], 1);
+    server.clock.advance(std::time::Duration::from_hours(2));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while server.get("/servers").json()["total"] != 0 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(server.predictions_of(0)["predictions"], json!({}));
+}

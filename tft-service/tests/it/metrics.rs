@@ -104,7 +104,71 @@ fn names_and_labels_stay() {
         .map(|line| if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap().0 })
         .collect();
     shape.dedup();
-    insta::assert_snapshot!(shape.join("\n"));
+    insta::assert_snapshot!(shape.join("\n"), @r##"
+    # HELP tft_http_requests_total Requests answered, by route, method and status.
+    # TYPE tft_http_requests_total counter
+    # HELP tft_http_request_duration_seconds From a request's head to its reply's head.
+    # TYPE tft_http_request_duration_seconds histogram
+    # HELP tft_feeds_total Feeds that were taken.
+    # TYPE tft_feeds_total counter
+    tft_feeds_total
+    # HELP tft_records_total Records of feeds, by what became of them.
+    # TYPE tft_records_total counter
+    tft_records_total{result="accepted"}
+    tft_records_total{result="rejected"}
+    tft_records_total{result="late"}
+    tft_records_total{result="duplicate"}
+    # HELP tft_auth_failures_total Requests with a wrong or missing key or token.
+    # TYPE tft_auth_failures_total counter
+    tft_auth_failures_total
+    # HELP tft_rate_limited_total Requests refused by a rate limit, by its class.
+    # TYPE tft_rate_limited_total counter
+    tft_rate_limited_total{class="feed"}
+    tft_rate_limited_total{class="predictions"}
+    tft_rate_limited_total{class="alerts"}
+    tft_rate_limited_total{class="other"}
+    tft_rate_limited_total{class="authentication"}
+    # HELP tft_cors_refusals_total Requests of pages that may not call.
+    # TYPE tft_cors_refusals_total counter
+    tft_cors_refusals_total
+    # HELP tft_inference_duration_seconds How long one forecast of all servers took, with their risk and alerts.
+    # TYPE tft_inference_duration_seconds histogram
+    tft_inference_duration_seconds_sum
+    tft_inference_duration_seconds_count
+    # HELP tft_checkpoint_failures_total Checkpoints that could not be saved.
+    # TYPE tft_checkpoint_failures_total counter
+    tft_checkpoint_failures_total
+    # HELP tft_window_bytes Memory that the window holds.
+    # TYPE tft_window_bytes gauge
+    tft_window_bytes
+    # HELP tft_servers Servers in the newest forecast, by whether they have enough history.
+    # TYPE tft_servers gauge
+    tft_servers{readiness="warming_up"}
+    tft_servers{readiness="ready"}
+    tft_servers{readiness="stale"}
+    tft_servers{readiness="gap"}
+    # HELP tft_forecast_age_seconds Since the newest forecast was made; absent before the first.
+    # TYPE tft_forecast_age_seconds gauge
+    tft_forecast_age_seconds
+    # HELP tft_alerts Alerts by state; the resolved ones are those since the start.
+    # TYPE tft_alerts gauge
+    tft_alerts{state="pending"}
+    tft_alerts{state="firing"}
+    tft_alerts{state="no_data"}
+    tft_alerts{state="resolved"}
+    # HELP tft_inference_queue_depth Feeds that are being taken or wait for their turn.
+    # TYPE tft_inference_queue_depth gauge
+    tft_inference_queue_depth
+    # HELP tft_checkpoint_age_seconds Since a checkpoint last held all of the window, or since the start.
+    # TYPE tft_checkpoint_age_seconds gauge
+    tft_checkpoint_age_seconds
+    # HELP tft_log_bytes Size of the log of feeds since the checkpoint.
+    # TYPE tft_log_bytes gauge
+    tft_log_bytes
+    # HELP tft_build_info The version that runs; always 1.
+    # TYPE tft_build_info gauge
+    tft_build_info{version="0.1.0"}
+    "##);
 }
 
 #[test]
