@@ -24,6 +24,8 @@
 //!   replies already rendered; readers copy a pointer and never wait for a forecast.
 //! - Every resource that a client can hold on to has a limit in [`config::Limits`]: bodies, headers,
 //!   connections, and the time that each may take.
+//! - What describes the routes to programs, [`openapi_document`], is made from the route table and the types that are
+//!   sent, and the tests hold every reply against it.
 //! - Time comes from a [`clock::Clock`], so that tests and the demo decide what time it is.
 //!
 //! # What it is not

@@ -270,6 +270,18 @@ fn the_number_of_alerts_is_bounded() {
 }
 
 #[test]
+fn what_is_forgotten_leaves_room_and_no_transition() {
+    let rules = vec![memory_rule()];
+    let config = AlertConfig { rules, alerts_max: 1, ..AlertConfig::default() };
+    let mut engine = AlertEngine::new(config, &Schema::server_metrics()).unwrap();
+    evaluate(&mut engine, &[seen("db-7", 95.0, &[])], 0);
+    assert!(engine.forget("db-7") && !engine.forget("db-7"));
+    let transitions = evaluate(&mut engine, &[seen("db-8", 95.0, &[])], 1);
+    assert_eq!((transitions.len(), transitions[0].alert.server.as_str()), (1, "db-8"));
+    assert_eq!(engine.overflow_count(), 0);
+}
+
+#[test]
 fn presets_fit_their_schemas() {
     let schema = Schema::server_metrics();
     assert_eq!(AlertEngine::preset(&schema).unwrap().config().rules.len(), 5);

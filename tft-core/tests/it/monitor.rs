@@ -77,6 +77,27 @@ fn a_server_that_falls_silent_turns_stale_and_the_others_go_on() {
 }
 
 #[test]
+fn alerts_outlive_the_forecaster_and_end_with_their_server() {
+    let mut bench = Bench::new();
+    for _ in 0..30 {
+        bench.feed("ppdb001", 99.2, "healthy");
+        bench.advance();
+    }
+    let before = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let step_length = bench.monitor.forecaster().step_length();
+    let other = Forecaster::without_model(step_length, ForecasterConfig::default()).unwrap();
+    let old = bench.monitor.replace_forecaster(other).unwrap();
+    assert!(old.model().is_some() && bench.monitor.forecaster().model().is_none());
+    bench.now = bench.now.plus_millis(1000);
+    let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!(after.alerts[0].first_seen, before.alerts[0].first_seen);
+    assert!(after.transitions.iter().all(|change| change.from.is_some()), "{:?}", after.transitions);
+    assert!(bench.window.remove("ppdb001") && bench.monitor.forget_server("ppdb001"));
+    let without = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert!(without.alerts.is_empty() && without.transitions.is_empty());
+}
+
+#[test]
 fn a_fleet_without_data_is_assessed_as_empty() {
     let mut bench = Bench::new();
     let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();

@@ -6,9 +6,9 @@
 
 mod models;
 
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use tft_core::{Error, Forecaster, ForecasterConfig};
 
@@ -35,9 +35,12 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     commands: mpsc::Sender<Command>,
     models: Models,
-    /// Held while a model is loaded: one takes all the memory of one.
-    reloading: Mutex<()>,
+    /// Held during a change: each takes a thread, of which there are few, and a model or a window in memory.
+    changing: Mutex<Unfinished>,
 }
+
+/// The servers that the window has forgotten while a file could not be changed: removing them again is no mistake.
+type Unfinished = BTreeSet<String>;
 
 /// What became of a change of models.
 #[derive(Debug)]
@@ -63,13 +66,13 @@ pub(crate) struct Removed {
 pub(crate) enum AdminError {
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("another model is being loaded")]
-    Reloading,
+    #[error("another change is under way")]
+    Changing,
     #[error("there is no server `{0}`")]
     UnknownServer(String),
     #[error("the files could not be changed")]
     Store(#[source] Error),
-    #[error("the inference thread does not answer")]
+    #[error("the service is stopping")]
     NoAnswer,
 }
 
@@ -85,7 +88,7 @@ impl Admin {
             clock: Arc::clone(clock),
             commands,
             models: Models::new(config.model_dir.clone(), config.models_dir.clone()),
-            reloading: Mutex::default(),
+            changing: Mutex::default(),
         }
     }
 
@@ -99,11 +102,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError`]; the service goes on with the model that it has.
     pub(crate) fn reload_model(&self, name: Option<ModelName>) -> Result<Reloaded, AdminError> {
-        let _alone = match self.reloading.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(AdminError::Reloading),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Ok(alone) => alone,
-        };
+        let _alone = self.alone()?;
         let source = name.map_or(ModelSource::Configured, ModelSource::Named);
         let model = self.models.load(&source)?;
         let forecaster = Forecaster::new(model, ForecasterConfig::default()).map_err(ModelError::Unusable)?;
@@ -120,18 +119,17 @@ impl Admin {
     ///
     /// # Errors
     /// [`AdminError::UnknownServer`], and [`AdminError::Store`] if a file could not be changed: the window has
-    /// forgotten the server then, but the files may not have.
+    /// forgotten the server then, but the files may not have, until it is removed once more.
     pub(crate) fn remove_server(&self, name: &str) -> Result<Removed, AdminError> {
-        let unknown = || AdminError::UnknownServer(name.to_owned());
-        if !self.knows(name) {
-            return Err(unknown());
+        let mut unfinished = self.alone()?;
+        if !self.knows(name) && !unfinished.contains(name) {
+            return Err(AdminError::UnknownServer(name.to_owned()));
         }
+        unfinished.insert(name.to_owned());
         let removal = self.state.store().remove_server(name, self.clock.now()).map_err(AdminError::Store)?;
-        if !removal.was_known {
-            return Err(unknown());
-        }
+        unfinished.remove(name);
         let renewed = self.ask(|answer| Command::Forget(name.to_owned(), answer)).map(|done| done.is_ok());
-        let is_confirmed = !self.knows(name) && !self.is_in_checkpoint(name)?;
+        let is_confirmed = !self.knows(name) && !self.is_in_checkpoint(name);
         tracing::info!(server = name, is_confirmed, "removed a server");
         Ok(Removed {
             is_confirmed,
@@ -144,28 +142,36 @@ impl Admin {
         self.state.store().window().server(name).is_some()
     }
 
-    /// Reads the checkpoint from its file.
-    fn is_in_checkpoint(&self, name: &str) -> Result<bool, AdminError> {
-        let Some(path) = self.state.store().path() else { return Ok(false) };
+    /// Reads the checkpoint from its file; one that cannot be read may have anything.
+    fn is_in_checkpoint(&self, name: &str) -> bool {
+        let Some(path) = self.state.store().path() else { return false };
         let (schema, config) = {
             let window = self.state.store().window();
             (window.schema().clone(), window.config().clone())
         };
-        let (window, _) = tft_core::store::load(path, schema, config).map_err(AdminError::Store)?;
-        Ok(window.server(name).is_some())
+        match tft_core::store::load(path, schema, config) {
+            Ok((window, _)) => window.server(name).is_some(),
+            Err(error) => {
+                tracing::error!(error = in_one_line(&error), "the checkpoint could not be read again");
+                true
+            }
+        }
     }
 
-    /// Gives the inference thread something to do and waits until it is done.
+    fn alone(&self) -> Result<MutexGuard<'_, Unfinished>, AdminError> {
+        match self.changing.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(AdminError::Changing),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Ok(alone) => Ok(alone),
+        }
+    }
+
+    /// Gives the inference thread something to do and waits until it is done, which takes at most two forecasts.
     fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T, AdminError> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.commands.send(command(answer)).map_err(|_| AdminError::NoAnswer)?;
         self.state.wake();
-        answered.recv_timeout(PATIENCE).map_err(|error| {
-            if error == RecvTimeoutError::Timeout {
-                tracing::warn!("the inference thread is busy; what it was asked for is done later");
-            }
-            AdminError::NoAnswer
-        })
+        answered.recv().map_err(|_| AdminError::NoAnswer)
     }
 }
 
@@ -175,6 +181,3 @@ impl AdminError {
         in_one_line(self)
     }
 }
-
-/// For how long the inference thread may finish what it does: the forecast of a large fleet takes seconds.
-const PATIENCE: Duration = Duration::from_secs(25);

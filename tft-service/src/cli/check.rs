@@ -59,6 +59,7 @@ impl Display for Summary<'_> {
         let per_minute =
             format!("feed {}, predictions {}, alerts {}", rates.feed, rates.predictions, rates.alerts);
         line("per minute", &per_minute)?;
+        line("metrics", &if config.metrics_open { "open" } else { "as other routes" })?;
         match &config.audit {
             AuditTarget::Off => line("audit", &"off"),
             AuditTarget::Stdout => line("audit", &"standard output"),
@@ -117,6 +118,7 @@ mod tests {
         trusted proxies   10.0.0.0/8
         origins           http://localhost:8501
         per minute        feed 60, predictions 30, alerts 30
+        metrics           as other routes
         audit             off
         ");
     }

@@ -21,7 +21,7 @@ const REFUSALS: [RefusalDoc; 15] = [
     (405, "MethodNotAllowed", "The path does not have this method."),
     (406, "NotAcceptable", "The format that is asked for is not offered."),
     (408, "BodyTimeout", "The request's body did not arrive in time."),
-    (409, "Conflict", "The same is being done already."),
+    (409, "Conflict", "Another change is under way."),
     (413, "BodyTooLarge", "The request's body is larger, or has more records, than is allowed."),
     (415, "UnsupportedMediaType", "The request's body is of another type than those listed, or encoded."),
     (422, "Unprocessable", "What is asked for cannot be done with what is there."),

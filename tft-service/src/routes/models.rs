@@ -104,7 +104,7 @@ fn refusal_of(error: &AdminError) -> Refusal {
             tracing::error!(error = error.message(), "a model was refused, the old one stays");
             Refusal::Unprocessable(error.message())
         }
-        AdminError::Reloading => Refusal::Conflict(error.message()),
+        AdminError::Changing => Refusal::Conflict(error.message()),
         _ => {
             tracing::error!(error = error.message(), "a model could not be changed or listed");
             Refusal::Busy

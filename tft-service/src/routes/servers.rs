@@ -87,10 +87,13 @@ pub(super) async fn remove(context: &Context, request: &mut Request) -> Result<R
 }
 
 pub(super) fn describe_removal(operation: Operation<'_>) -> Operation<'_> {
-    operation.path("name", "The server's name.", text()).replies::<RemovalReply>(
-        200,
-        "Nothing of the server is in the window, the log, the checkpoint or the alerts.",
-    )
+    operation
+        .path("name", "The server's name.", text())
+        .replies::<RemovalReply>(
+            200,
+            "Nothing of the server is in the window, the log, the checkpoint or the alerts.",
+        )
+        .refuses(&[409])
 }
 
 /// Text that can be no name stands for a server that is not known.
@@ -102,6 +105,7 @@ fn name_of(request: &Request) -> String {
 fn refusal_of(error: &AdminError, name: &str) -> Refusal {
     match error {
         AdminError::UnknownServer(_) => unknown(name),
+        AdminError::Changing => Refusal::Conflict(error.message()),
         _ => {
             tracing::error!(error = error.message(), server = name, "a server could not be removed");
             Refusal::Busy
