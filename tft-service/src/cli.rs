@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
     let config = args.into_config(api_key().as_deref())?;
-    if config.api_key.is_none() {
+    if config.auth.is_development_mode() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     let server = Server::bind(&config, Arc::new(SystemClock::new()))?;

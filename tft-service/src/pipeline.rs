@@ -13,19 +13,19 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::auth::{KeySet, Principal};
+use crate::auth::{KeyRing, Principal};
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, SecretError};
 use crate::cors::{CorsPolicy, OriginCheck};
 use crate::http::{Refusal, Reply, add_quota_headers, add_security_headers, drain};
-use crate::limits::{Bucket, RateLimiter, Verdict};
+use crate::limits::{RateLimiter, Verdict};
 use crate::routes::{Route, allowed_methods};
 use crate::state::ServiceState;
 
 /// Everything that answering a request needs.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    keys: KeySet,
+    keys: KeyRing,
     cors: CorsPolicy,
     limiter: RateLimiter,
     limits: Limits,
@@ -48,16 +48,16 @@ impl Pipeline {
         address: SocketAddr,
         clock: Arc<dyn Clock>,
         state: Arc<ServiceState>,
-    ) -> Self {
-        Self {
-            keys: KeySet::new(config.api_key.as_slice()),
+    ) -> Result<Self, SecretError> {
+        Ok(Self {
+            keys: KeyRing::load(&config.auth, Arc::clone(&clock))?,
             cors: CorsPolicy::new(config.cors_origins.clone(), address),
-            limiter: RateLimiter::new(config.rate_limits),
+            limiter: RateLimiter::new(config.rate_limits.clone()),
             limits: config.limits,
             clock,
             state,
             request_count: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Answers one request; whatever is wrong with it is in the reply.
@@ -90,28 +90,28 @@ impl Pipeline {
     ) -> Result<Reply, Refusal> {
         let route = Route::find(&call.head.method, call.path())?;
         if !route.is_open {
-            let principal = self.admit(call)?;
-            *quota = self.count(Bucket::Route(route.class), principal);
+            let principal = self.admit(call).await?;
+            let now = self.clock.monotonic();
+            *quota = self.limiter.count(route.class, &principal, call.peer.ip(), now).await;
             refuse_over_limit(*quota)?;
         }
         route.answer(&self.state, &self.limits, (&call.head, body)).await
     }
 
     /// Checks key and origin. Failed attempts are limited by address; a valid key passes in any case.
-    fn admit(&self, call: &Call) -> Result<Principal, Refusal> {
-        let Ok(principal) = self.keys.authenticate(&call.head.headers, call.peer.ip()) else {
-            let address = Principal::of_address(call.peer.ip());
-            refuse_over_limit(self.count(Bucket::AuthenticationFailures, address))?;
-            return Err(Refusal::InvalidKey);
+    async fn admit(&self, call: &Call) -> Result<Principal, Refusal> {
+        let principal = match self.keys.authenticate(&call.head.headers) {
+            Ok(principal) => principal,
+            Err(denied) => {
+                let verdict = self.limiter.count_failure(call.peer.ip(), self.clock.monotonic()).await;
+                refuse_over_limit(Some(verdict))?;
+                return Err(Refusal::Denied(denied));
+            }
         };
         if call.origin == OriginCheck::Refused {
             return Err(Refusal::OriginNotAllowed);
         }
         Ok(principal)
-    }
-
-    fn count(&self, bucket: Bucket, principal: Principal) -> Option<Verdict> {
-        self.limiter.count(bucket, principal, self.clock.monotonic())
     }
 
     fn finish(&self, call: &Call, quota: Option<Verdict>, mut reply: Reply) -> Reply {
@@ -138,7 +138,7 @@ impl Call {
     /// Security refusals carry their status in words, which is what operators search their logs for.
     fn log(&self, refusal: &Refusal) {
         let reason = match refusal {
-            Refusal::InvalidKey => "403 Forbidden: invalid or missing API key",
+            Refusal::Denied(_) => "403 Forbidden: invalid or missing API key",
             Refusal::OriginNotAllowed => "403 Forbidden: CORS origin not allowed",
             Refusal::TooManyRequests(_) => "429 Too Many Requests",
             _ => return,

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::background::{Background, wake_channel};
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
+use crate::config::{Config, ConfigError, Limits};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::http::{RequestPhase, StallGuard};
@@ -79,7 +79,8 @@ impl Server {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(config, engine, &state, &clock, wake)?;
-        let pipeline = Arc::new(Pipeline::new(config, address, clock, state));
+        let pipeline = Pipeline::new(config, address, clock, state).map_err(ConfigError::from)?;
+        let pipeline = Arc::new(pipeline);
         Ok(Self { listener, address, limits: config.limits, pipeline, background })
     }
 

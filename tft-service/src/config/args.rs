@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tft_core::store::SyncMode;
 
-use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
+use super::{AllowedOrigins, AuthConfig, Config, ConfigError, KeySources, RateLimits};
 
 /// The settings of `serve`, as given.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -133,7 +133,7 @@ impl DemoArgs {
     /// Checks the given settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
     pub(crate) fn into_config(self, api_key: Option<&str>) -> Result<DemoConfig, ConfigError> {
         let mut serve = Config { persistence_file: None, ..Config::default() };
-        serve.api_key = api_key.map_or(Ok(None), ApiKey::parse)?;
+        serve.auth = auth(api_key);
         set(&mut serve.port, self.port.as_deref(), parse_port)?;
         set(&mut serve.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let mut every_steps = 12;
@@ -151,7 +151,7 @@ impl ServeArgs {
     /// [`ConfigError`] naming the setting and its value.
     pub fn into_config(self, api_key: Option<&str>) -> Result<Config, ConfigError> {
         let mut config = Config { insecure_no_auth: self.insecure_no_auth, ..Config::default() };
-        config.api_key = api_key.map_or(Ok(None), ApiKey::parse)?;
+        config.auth = auth(api_key);
         set(&mut config.host, self.host.as_deref(), parse_host)?;
         set(&mut config.port, self.port.as_deref(), parse_port)?;
         set(&mut config.cors_origins, self.cors_origins.as_deref(), AllowedOrigins::parse)?;
@@ -169,6 +169,15 @@ impl ServeArgs {
         config.check()?;
         Ok(config)
     }
+}
+
+fn auth(api_key: Option<&str>) -> AuthConfig {
+    let api_key = api_key.filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let mut keys = KeySources::default();
+    keys.api_key = api_key;
+    let mut auth = AuthConfig::default();
+    auth.keys = keys;
+    auth
 }
 
 fn set<T>(
@@ -221,7 +230,7 @@ fn parse_every_steps(text: &str) -> Result<usize, ConfigError> {
 }
 
 fn parse_per_minute(key: &'static str, text: &str) -> Result<u32, ConfigError> {
-    let parsed = text.parse().ok().filter(|limit| (1..=RateLimits::PER_MINUTE_MAX).contains(limit));
+    let parsed = text.parse().ok().filter(|limit| (1..=RateLimits::CALLS_MAX).contains(limit));
     let reason = "is not a number of requests per minute, 1 to 100000";
     parsed.ok_or_else(|| ConfigError::Value { key, value: text.to_owned(), reason })
 }
@@ -240,7 +249,10 @@ mod tests {
     fn empty_values_count_as_not_given() {
         let args = ServeArgs { port: Some(String::new()), host: Some(" ".into()), ..ServeArgs::default() };
         let config = args.into_config(Some("\n")).unwrap();
-        assert_eq!((config.port, config.host.is_loopback(), config.api_key.is_none()), (8000, true, true));
+        assert_eq!(
+            (config.port, config.host.is_loopback(), config.auth.is_development_mode()),
+            (8000, true, true)
+        );
     }
 
     #[test]

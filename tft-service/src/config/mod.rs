@@ -3,7 +3,6 @@
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
 //! combinations and runs once, when the server starts. Where values come from is in [`args`].
 
-mod api_key;
 pub mod args;
 mod origin;
 
@@ -11,8 +10,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use api_key::ApiKey;
 pub use origin::{AllowedOrigins, Origin};
+
+pub use crate::auth::{
+    ApiKey, AuthConfig, FailureStatus, KeySet, KeySources, Scope, Scopes, SecretError, TokenSources,
+};
+pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
 use tft_core::store::StoreConfig;
 
 /// Everything that an operator can set.
@@ -27,8 +30,8 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
-    /// The key that protected routes require; none is development mode.
-    pub api_key: Option<ApiKey>,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
     /// The browser origins that may call.
@@ -45,22 +48,6 @@ pub struct Config {
     pub limits: Limits,
     /// How often the work in the background runs.
     pub intervals: Intervals,
-}
-
-/// Requests per minute and principal, by class of route.
-///
-/// # Units
-/// Requests per 60 seconds, 1 to [`RateLimits::PER_MINUTE_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimits {
-    /// `POST /feed/data`.
-    pub feed: u32,
-    /// `GET /predictions/current`.
-    pub predictions: u32,
-    /// `GET /alerts/active`.
-    pub alerts: u32,
-    /// Failed authentications; a valid key always passes.
-    pub authentication_failures: u32,
 }
 
 /// Bounds on what a client can hold on to.
@@ -118,14 +105,25 @@ pub enum ConfigError {
         /// The address.
         host: IpAddr,
     },
+    /// A key, or a secret for tokens, cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Keys are asked for, and there are none.
+    #[error(
+        "API_KEY_ENABLED is true and there is no key: set TFT_API_KEY or API_KEYS (`tft-service gen-key` makes one)"
+    )]
+    KeysMissing,
+    /// Keys are given, and are not to be used.
+    #[error("API_KEY_ENABLED is false and there are keys: remove them, or leave the setting out")]
+    KeysUnexpected,
+    /// Everyone could call where that is not allowed.
+    #[error(
+        "TFT_REQUIRE_AUTH is set and there are neither keys nor tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
+    )]
+    AuthRequired,
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
-}
-
-impl RateLimits {
-    /// Most requests per minute that can be configured; bounds the limiter's memory.
-    pub const PER_MINUTE_MAX: u32 = 100_000;
 }
 
 impl Config {
@@ -137,10 +135,8 @@ impl Config {
     /// loopback.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
-        if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
-            return Err(ConfigError::OpenToOthers { host: self.host });
-        }
-        if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
+        self.auth.check(self.host, self.insecure_no_auth)?;
+        if self.cors_origins.is_any() && (!self.auth.is_development_mode() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
         }
         Ok(())
@@ -152,7 +148,7 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
-            api_key: None,
+            auth: AuthConfig::default(),
             insecure_no_auth: false,
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
@@ -162,12 +158,6 @@ impl Default for Config {
             limits: Limits::default(),
             intervals: Intervals::default(),
         }
-    }
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self { feed: 60, predictions: 30, alerts: 30, authentication_failures: 30 }
     }
 }
 
@@ -200,8 +190,8 @@ impl Default for Intervals {
 mod tests {
     use super::*;
 
-    fn key() -> Option<ApiKey> {
-        ApiKey::parse("your-secret-key-here").unwrap()
+    fn key() -> AuthConfig {
+        AuthConfig::with_key("0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     }
 
     #[test]
@@ -210,7 +200,7 @@ mod tests {
         insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and TFT_HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
         config.insecure_no_auth = true;
         assert!(config.check().is_ok());
-        config = Config { api_key: key(), insecure_no_auth: false, ..config };
+        config = Config { auth: key(), insecure_no_auth: false, ..config };
         assert!(config.check().is_ok());
     }
 
@@ -218,12 +208,12 @@ mod tests {
     fn any_origin_is_for_development_only() {
         let mut config = Config { cors_origins: AllowedOrigins::parse("*").unwrap(), ..Config::default() };
         assert!(config.check().is_ok());
-        config.api_key = key();
+        config.auth = key();
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
         config = Config {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             insecure_no_auth: true,
-            api_key: None,
+            auth: AuthConfig::default(),
             ..config
         };
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
