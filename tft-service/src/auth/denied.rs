@@ -40,6 +40,15 @@ impl Denied {
         }
     }
 
+    /// Returns what operators search their logs for.
+    pub(crate) fn security_reason(&self) -> &'static str {
+        match (self.is_about_tokens(), self.status()) {
+            (true, _) => "401 Unauthorized: invalid or missing bearer token",
+            (false, StatusCode::UNAUTHORIZED) => "401 Unauthorized: invalid or missing API key",
+            (false, _) => "403 Forbidden: invalid or missing API key",
+        }
+    }
+
     /// Returns what the audit log calls the key.
     pub(crate) fn key_id(&self) -> &'static str {
         match self.reason {

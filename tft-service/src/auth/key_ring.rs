@@ -2,6 +2,8 @@
 //!
 //! A request sees one set from beginning to end. A reload reads everything anew and replaces all or nothing.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::HeaderMap;
@@ -16,11 +18,14 @@ use super::principal::{Principal, Proof};
 use super::secret::SecretError;
 use super::token_key::LoadedTokens;
 use crate::clock::Clock;
+use crate::config::Config;
 
 /// Says who is calling.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     config: AuthConfig,
+    /// The tiers that keys may name.
+    tiers: BTreeSet<String>,
     clock: Arc<dyn Clock>,
     current: RwLock<Arc<Credentials>>,
     generation: watch::Sender<u64>,
@@ -39,15 +44,38 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`SecretError`] naming the source that cannot be used.
-    pub(crate) fn load(config: &AuthConfig, clock: Arc<dyn Clock>) -> Result<Self, SecretError> {
-        let credentials = Credentials::load(config)?;
+    pub(crate) fn load(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, SecretError> {
+        let tiers = config.rate_limits.tiers.keys().cloned().collect();
+        let credentials = Credentials::load(&config.auth, &tiers)?;
         credentials.log("keys are loaded");
         Ok(Self {
-            config: config.clone(),
+            config: config.auth.clone(),
+            tiers,
             clock,
             current: RwLock::new(Arc::new(credentials)),
             generation: watch::Sender::new(0),
         })
+    }
+
+    /// Says in words for people which keys and tokens a configuration accepts.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub(crate) fn describe(config: &Config) -> Result<String, SecretError> {
+        let tiers = config.rate_limits.tiers.keys().cloned().collect();
+        let credentials = Credentials::load(&config.auth, &tiers)?;
+        if credentials.is_empty() {
+            return Ok("none, everyone may call".to_owned());
+        }
+        let tokens = credentials.tokens.as_ref().map(|tokens| format!("tokens by {}", tokens.place));
+        let keys = Some(credentials.sources()).filter(|sources| !sources.is_empty());
+        Ok(keys.into_iter().chain(tokens).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Returns the files that a reload reads.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let tokens = self.config.tokens.iter().flat_map(super::TokenSources::files);
+        self.config.keys.files().into_iter().chain(tokens).collect()
     }
 
     /// Reads all keys again and replaces those that count; what is wrong leaves them as they are.
@@ -55,7 +83,7 @@ impl KeyRing {
     /// # Errors
     /// [`SecretError`] naming the source that cannot be used, or if there would be no credentials, or the first.
     pub(crate) fn reload(&self) -> Result<(), SecretError> {
-        let credentials = Credentials::load(&self.config)?;
+        let credentials = Credentials::load(&self.config, &self.tiers)?;
         if credentials.is_empty() != self.current().is_empty() {
             let reason = "cannot be switched on or off by a reload: restart the service";
             return Err(SecretError::new("authentication", reason));
@@ -64,28 +92,6 @@ impl KeyRing {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
         self.generation.send_modify(|generation| *generation += 1);
         Ok(())
-    }
-
-    /// Tells of reloads: after each, [`is_still_valid`](Self::is_still_valid) may answer otherwise.
-    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
-    }
-
-    /// Returns whether a principal would still be let in, with what it was allowed.
-    pub(crate) fn is_still_valid(&self, principal: &Principal) -> bool {
-        let current = self.current();
-        match principal.proof() {
-            Proof::Key(digest) => current
-                .keys
-                .iter()
-                .find(|key| key.digest == *digest)
-                .is_some_and(|key| key.scopes.includes(principal.scopes())),
-            Proof::Token { verified_with, expires_at } => {
-                let is_same = current.tokens.as_ref().is_some_and(|tokens| tokens.digest == *verified_with);
-                is_same && self.clock.now() < *expires_at
-            }
-            Proof::None => current.is_empty(),
-        }
     }
 
     /// Returns who sent a request.
@@ -107,30 +113,6 @@ impl KeyRing {
             Err(DeniedReason::Missing)
         };
         found.map_err(|reason| self.denied(&current, reason))
-    }
-
-    /// Returns who a key belongs to that came otherwise than in a header.
-    ///
-    /// # Errors
-    /// [`Denied`] unless it is known.
-    pub(crate) fn authenticate_key(&self, key: &str) -> Result<Principal, Denied> {
-        let current = self.current();
-        let found = current.keys.find(key.trim().as_bytes()).map(Principal::of_key);
-        found.ok_or_else(|| self.denied(&current, DeniedReason::InvalidKey))
-    }
-
-    /// Returns who a token names that came otherwise than in a header.
-    ///
-    /// # Errors
-    /// [`Denied`] unless tokens are accepted and this one is good.
-    pub(crate) fn authenticate_token(&self, token: &str) -> Result<Principal, Denied> {
-        let current = self.current();
-        self.verify(&current, token).map_err(|reason| self.denied(&current, reason))
-    }
-
-    /// Returns whether everyone may call.
-    pub(crate) fn is_development_mode(&self) -> bool {
-        self.current().is_empty()
     }
 
     /// Returns whether tokens are accepted.
@@ -164,9 +146,61 @@ impl KeyRing {
     }
 }
 
+/// What a session needs that outlives its first request.
+#[allow(dead_code, reason = "live streams are not part of every build yet")]
+impl KeyRing {
+    /// Tells of reloads: after each, [`is_still_valid`](Self::is_still_valid) may answer otherwise.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Returns whether a principal would still be let in, with what it was allowed.
+    pub(crate) fn is_still_valid(&self, principal: &Principal) -> bool {
+        let current = self.current();
+        match principal.proof() {
+            Proof::Key(digest) => current
+                .keys
+                .iter()
+                .find(|key| key.digest == *digest)
+                .is_some_and(|key| key.scopes.includes(principal.scopes())),
+            Proof::Token { verified_with, expires_at } => {
+                let is_same = current.tokens.as_ref().is_some_and(|tokens| tokens.digest == *verified_with);
+                is_same && self.clock.now() < *expires_at
+            }
+            Proof::None => current.is_empty(),
+        }
+    }
+
+    /// Returns who a key belongs to that came otherwise than in a header.
+    ///
+    /// # Errors
+    /// [`Denied`] unless it is known.
+    pub(crate) fn authenticate_key(&self, key: &str) -> Result<Principal, Denied> {
+        let current = self.current();
+        let found = current.keys.find(key.trim().as_bytes()).map(Principal::of_key);
+        found.ok_or_else(|| self.denied(&current, DeniedReason::InvalidKey))
+    }
+
+    /// Returns who a token names that came otherwise than in a header.
+    ///
+    /// # Errors
+    /// [`Denied`] unless tokens are accepted and this one is good.
+    pub(crate) fn authenticate_token(&self, token: &str) -> Result<Principal, Denied> {
+        let current = self.current();
+        self.verify(&current, token).map_err(|reason| self.denied(&current, reason))
+    }
+}
+
 impl Credentials {
-    fn load(config: &AuthConfig) -> Result<Self, SecretError> {
+    fn load(config: &AuthConfig, tiers: &BTreeSet<String>) -> Result<Self, SecretError> {
         let loaded = config.keys.load()?;
+        let unknown = |tier: &&Arc<str>| !tiers.contains(&***tier);
+        if let Some(tier) = loaded.keys.iter().filter_map(|key| key.tier.as_ref()).find(unknown) {
+            return Err(SecretError::new(
+                "a key",
+                format!("names the tier `{tier}`, which RATE_LIMIT_TIERS does not have"),
+            ));
+        }
         let tokens = config.tokens.as_ref().map(super::TokenSources::load).transpose()?;
         Ok(Self { keys: loaded.keys, tokens, counts: loaded.counts })
     }
@@ -182,10 +216,13 @@ impl Credentials {
     }
 
     fn log(&self, message: &str) {
-        let sources: Vec<_> =
-            self.counts.iter().map(|(source, count)| format!("{count} of {source}")).collect();
         let tokens = self.tokens.as_ref().map_or("off", |tokens| &tokens.place);
-        tracing::info!(keys = self.keys.len(), from = sources.join(", "), tokens, "{message}");
+        tracing::info!(keys = self.keys.len(), from = self.sources(), tokens, "{message}");
+    }
+
+    fn sources(&self) -> String {
+        let sources = self.counts.iter().map(|(source, count)| format!("{count} of {source}"));
+        sources.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -214,8 +251,12 @@ mod tests {
         Arc::new(ManualClock::new(Timestamp::parse("2026-01-05T12:02:00Z").unwrap()))
     }
 
+    fn load(auth: &AuthConfig, clock: Arc<ManualClock>) -> Result<KeyRing, SecretError> {
+        KeyRing::load(&Config { auth: auth.clone(), ..Config::default() }, clock)
+    }
+
     fn ring(config: &AuthConfig) -> KeyRing {
-        KeyRing::load(config, clock()).unwrap()
+        load(config, clock()).unwrap()
     }
 
     fn headers(values: &[(&str, &str)]) -> HeaderMap {
@@ -295,12 +336,12 @@ mod tests {
             KeySources { credentials_directory: Some(directory.path().into()), ..KeySources::default() };
         let config = AuthConfig { keys, ..AuthConfig::default() };
         let open = ring(&config);
-        assert!(open.is_development_mode() && reason(&open, &[]).is_none());
+        assert!(open.current().is_empty() && reason(&open, &[]).is_none());
         std::fs::write(directory.path().join("api_keys"), A).unwrap();
         assert!(open.reload().unwrap_err().to_string().contains("restart the service"));
         let closed = ring(&config);
         std::fs::remove_file(directory.path().join("api_keys")).unwrap();
-        assert!(closed.reload().is_err() && !closed.is_development_mode());
+        assert!(closed.reload().is_err() && !closed.current().is_empty());
     }
 
     #[test]
@@ -310,7 +351,7 @@ mod tests {
         let tokens = TokenSources { secret_file: Some(file.path().into()), ..TokenSources::default() };
         let clock = clock();
         let config = AuthConfig { tokens: Some(tokens.clone()), ..AuthConfig::default() };
-        let ring = KeyRing::load(&config, clock.clone()).unwrap();
+        let ring = load(&config, clock.clone()).unwrap();
         let token = mint_token(&tokens, "ops", Scopes::ALL, None, clock.now()).unwrap();
         let ops = ring.authenticate_token(&token).unwrap();
         assert!(ring.is_still_valid(&ops));

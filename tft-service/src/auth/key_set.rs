@@ -10,7 +10,7 @@ use super::secret::{ApiKey, SecretError};
 
 /// The keys that are accepted. Holds digests, not the keys.
 #[derive(Debug, Clone, Default)]
-pub struct KeySet {
+pub(crate) struct KeySet {
     keys: Vec<Key>,
 }
 
@@ -27,15 +27,15 @@ pub(crate) struct Key {
 
 impl KeySet {
     /// Most keys: each request is compared with all of them.
-    pub const KEYS_MAX: usize = 1000;
+    pub(crate) const KEYS_MAX: usize = 1000;
 
     /// Returns how many keys there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Returns whether there is no key.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 

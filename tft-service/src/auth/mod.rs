@@ -20,13 +20,14 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use tft_core::time::Timestamp;
 
-pub(crate) use denied::{Denied, DeniedReason};
+pub(crate) use denied::Denied;
 pub(crate) use key_ring::KeyRing;
-pub use key_set::KeySet;
 pub(crate) use principal::{Client, Principal};
 pub use scope::{Scope, Scopes};
+pub(crate) use secret::read_text;
 pub use secret::{ApiKey, SecretError};
 pub use sources::KeySources;
+pub(crate) use sources::both_are_given;
 pub use token_key::TokenSources;
 
 use crate::config::ConfigError;

@@ -73,7 +73,8 @@ impl Principal {
         self.scopes.contains(scope)
     }
 
-    pub(crate) fn scopes(&self) -> Scopes {
+    #[allow(dead_code, reason = "for sessions that outlive their request")]
+    pub(super) fn scopes(&self) -> Scopes {
         self.scopes
     }
 
@@ -96,6 +97,7 @@ impl Principal {
         }
     }
 
+    #[allow(dead_code, reason = "for sessions that outlive their request")]
     pub(super) fn proof(&self) -> &Proof {
         &self.proof
     }

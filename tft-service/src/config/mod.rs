@@ -1,22 +1,29 @@
 //! What an operator can set, and what combinations are refused.
 //!
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
-//! combinations and runs once, when the server starts. Where values come from is in [`args`].
+//! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
 pub mod args;
+mod host;
 mod origin;
+mod secrets;
+pub mod settings;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use host::HostPattern;
+use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
+pub use secrets::Secrets;
+use tft_core::store::StoreConfig;
 
+use crate::audit::AuditTarget;
 pub use crate::auth::{
-    ApiKey, AuthConfig, FailureStatus, KeySet, KeySources, Scope, Scopes, SecretError, TokenSources,
+    ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
 };
 pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
-use tft_core::store::StoreConfig;
 
 /// Everything that an operator can set.
 ///
@@ -34,6 +41,13 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
+    /// The names that clients may call the service by. Empty means any with a key, and without one those of the
+    /// loopback address, so that a page elsewhere cannot reach in by a name of its own.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// The proxies whose word about the client counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The clients that are served; empty means all.
+    pub allowed_clients: Vec<IpNet>,
     /// The browser origins that may call.
     pub cors_origins: AllowedOrigins,
     /// The checkpoint of the rolling window; none means that nothing is kept.
@@ -42,12 +56,14 @@ pub struct Config {
     pub store: StoreConfig,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
-    /// Requests per minute and principal.
+    /// How often a client may call.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
     pub limits: Limits,
     /// How often the work in the background runs.
     pub intervals: Intervals,
+    /// Where one line per request goes.
+    pub audit: AuditTarget,
 }
 
 /// Bounds on what a client can hold on to.
@@ -57,12 +73,21 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Most bytes of a request's line and headers.
     pub header_bytes_max: usize,
+    /// Most bytes of all bodies that are being read; beyond them clients are told to come back.
+    pub body_bytes_total_max: usize,
+    /// Most feeds that are being taken or wait for it; beyond them clients are told to come back.
+    pub feeds_waiting_max: usize,
     /// Most connections at a time; others wait in the system's queue.
     pub connections_max: usize,
     /// From a request's first byte to the end of its headers.
     pub header_timeout: Duration,
     /// From the end of a request's headers to the end of its body.
     pub body_timeout: Duration,
+    /// From the end of a request's body to the beginning of its reply.
+    pub handler_timeout: Duration,
+    /// From the beginning of a reply until it is delivered; a reply has a second more per
+    /// [`Limits::REPLY_BYTES_PER_S`].
+    pub reply_timeout: Duration,
     /// Between one request and the next on the same connection.
     pub idle_timeout: Duration,
     /// Without progress while a reply is written.
@@ -118,19 +143,32 @@ pub enum ConfigError {
     KeysUnexpected,
     /// Everyone could call where that is not allowed.
     #[error(
-        "TFT_REQUIRE_AUTH is set and there are neither keys nor tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
+        "TFT_REQUIRE_AUTH is set and there are no keys or tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
     )]
     AuthRequired,
+    /// The configuration file cannot be used.
+    #[error("the configuration `{path}` cannot be used: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
+}
+
+impl Limits {
+    /// The slowest pace at which a long reply may be read, in bytes per second.
+    pub const REPLY_BYTES_PER_S: u64 = 64 << 10;
 }
 
 impl Config {
     /// Refuses unsafe combinations.
     ///
     /// # Errors
-    /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
+    /// Those of keys that do not go together; [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
     /// loopback.
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -150,6 +188,9 @@ impl Default for Config {
             port: 8000,
             auth: AuthConfig::default(),
             insecure_no_auth: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allowed_clients: Vec::new(),
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
@@ -157,6 +198,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             intervals: Intervals::default(),
+            audit: AuditTarget::default(),
         }
     }
 }
@@ -166,9 +208,13 @@ impl Default for Limits {
         Self {
             body_bytes_max: 8 << 20,
             header_bytes_max: 64 << 10,
+            body_bytes_total_max: 256 << 20,
+            feeds_waiting_max: 64,
             connections_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            handler_timeout: Duration::from_secs(30),
+            reply_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

@@ -122,11 +122,13 @@ impl RateLimiter {
     }
 
     /// Returns how many calls were refused.
+    #[allow(dead_code, reason = "for the metrics")]
     pub(crate) fn refused_count(&self) -> u64 {
         self.refused_count.load(Ordering::Relaxed)
     }
 
     /// Returns how many calls were counted by this instance alone because Redis could not be used.
+    #[allow(dead_code, reason = "for the metrics")]
     #[cfg(feature = "redis")]
     pub(crate) fn fallback_count(&self) -> u64 {
         self.shared.as_ref().map_or(0, shared::SharedLimits::fallback_count)
@@ -210,6 +212,7 @@ mod tests {
     use super::*;
     use crate::auth::{AuthConfig, KeyRing, KeySources};
     use crate::clock::ManualClock;
+    use crate::config::Config;
     use tft_core::time::Timestamp;
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -218,7 +221,10 @@ mod tests {
 
     fn principal(entry: &str, secret: &str) -> Principal {
         let keys = KeySources { api_keys: Some(entry.into()), ..KeySources::default() };
-        let config = AuthConfig { keys, ..AuthConfig::default() };
+        let auth = AuthConfig { keys, ..AuthConfig::default() };
+        let tiers = RateLimits::parse_tiers("gold=1/s:1,slow=1/s:1").unwrap();
+        let rate_limits = RateLimits { tiers, ..RateLimits::default() };
+        let config = Config { auth, rate_limits, ..Config::default() };
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
         KeyRing::load(&config, clock).unwrap().authenticate_key(secret).unwrap()
     }

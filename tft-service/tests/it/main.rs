@@ -5,16 +5,28 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod arrow;
+mod audit;
+mod auth;
 mod client;
+mod commands;
+mod crowd;
 mod demo;
 mod feed;
 mod harness;
+mod host;
 mod hostile_input;
+mod http2;
+mod http_shapes;
 mod kill;
+mod limits;
 mod migration;
 mod model;
 mod process;
+#[cfg(feature = "redis")]
+mod redis;
 mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+mod stop;
+mod tokens;
