@@ -9,13 +9,15 @@ use tokio::sync::watch;
 use super::redirect::{Redirector, is_named};
 use super::{Server, UNKNOWN};
 use crate::audit::Audit;
+use crate::auth::KeyRing;
 use crate::background::{Background, wake_channel};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
+use crate::limits::RateLimiter;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
 use crate::snapshot::Snapshot;
@@ -89,12 +91,20 @@ impl ServerBuilder {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(&config, engine, &state, &clock, wake)?;
-        let reload =
-            ReloadHandle::new(audit.clone(), certificate, Arc::clone(&clock), config.tls.reload_interval);
-        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone() });
+        let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
+        let keys = Arc::new(keys);
+        let shared = Arc::new(Shared {
+            limits: config.limits,
+            clock,
+            audit: audit.clone(),
+            keys: Arc::clone(&keys),
+            limiter: RateLimiter::new(config.rate_limits.clone()),
+        });
         let (stopping, _) = watch::channel(false);
         let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
+        let clock = Arc::clone(&shared.clock);
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
         Ok(Server {
             listeners,
             limits: config.limits,
