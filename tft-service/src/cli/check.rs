@@ -10,6 +10,7 @@ use crate::audit::AuditTarget;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::tls::{Identity, TlsSource};
 
 /// Checks the settings and the model, and prints what is on.
 ///
@@ -17,6 +18,9 @@ use crate::error::ServiceError;
 /// What `serve` would refuse.
 pub(super) fn run(args: ServeArgs) -> Result<(), ServiceError> {
     let config = args.into_config()?;
+    if let Some(source) = &config.tls.source {
+        Identity::check(source)?;
+    }
     let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
     let text = Summary { config: &config, model_id: &engine.facts().model_id }.to_string();
     std::io::stdout().write_all(text.as_bytes()).map_err(|source| ServiceError::Output { source })
@@ -33,6 +37,10 @@ impl Display for Summary<'_> {
         let config = self.config;
         let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<18}{value}");
         line("listen", &std::net::SocketAddr::new(config.host, config.port))?;
+        if !config.extra_ports.is_empty() {
+            line("extra ports", &listed(&config.extra_ports, ""))?;
+        }
+        line("tls", &Tls(config))?;
         line("model", &self.model_id)?;
         match &config.persistence_file {
             Some(path) => {
@@ -59,6 +67,25 @@ impl Display for Summary<'_> {
     }
 }
 
+/// What is known of TLS.
+struct Tls<'a>(&'a Config);
+
+impl Display for Tls<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0.tls.source {
+            None => f.write_str("off, plain HTTP")?,
+            Some(TlsSource::Files(files)) => write!(f, "{}", files.certificate.display())?,
+            Some(TlsSource::SelfSigned(wanted)) => {
+                write!(f, "self-signed, in {}", wanted.directory.display())?
+            }
+        }
+        match self.0.tls.redirect {
+            Some(redirect) => write!(f, ", redirected to from port {}", redirect.port),
+            None => Ok(()),
+        }
+    }
+}
+
 fn listed(entries: &[impl Display], otherwise: &str) -> String {
     if entries.is_empty() {
         return otherwise.to_owned();
@@ -81,6 +108,7 @@ mod tests {
         };
         insta::assert_snapshot!(Summary { config: &config, model_id: "built-in" }, @"
         listen            127.0.0.1:8000
+        tls               off, plain HTTP
         model             built-in
         checkpoint        inference_rolling_window.parquet (sync interval)
         keys              1

@@ -25,3 +25,5 @@ mod routes;
 mod security;
 mod slow_clients;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
