@@ -8,6 +8,8 @@ use super::log::segment::INFIX as SEGMENT_INFIX;
 use super::storage::{Storage, StorageFile, beside, directory_of, name_of};
 use crate::time::Timestamp;
 
+/// Bytes that are given to the system at once; what is written comes in much smaller pieces.
+const BUFFER_BYTES: usize = 256 << 10;
 /// How many names are tried for a file that must be new.
 const NAMES_MAX: u32 = 100;
 
@@ -61,7 +63,7 @@ pub(super) fn replace<R>(
 ) -> Result<R, StoreError> {
     let (mut temporary, file) =
         create_new(storage, |number| beside(path, |name| format!("{}{number}", temporary_prefix(name))))?;
-    let mut buffered = BufWriter::new(Sink(file));
+    let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, Sink(file));
     let result = write(&mut buffered)?;
     buffered.flush().map_err(io_error("writing it"))?;
     buffered.get_ref().0.sync().map_err(io_error("syncing it"))?;

@@ -69,11 +69,11 @@ impl Fleet {
     /// Gives closed steps of one sample each to their server, which is made if it is new; returns the server, and
     /// whether it took them.
     #[cfg(feature = "parquet")]
-    pub(super) fn add_closed(
+    pub(super) fn add_closed<'c>(
         &mut self,
         name: &ServerName,
         profile: impl FnOnce() -> Profile,
-        (steps, rows): (&[(Step, Mark)], &[f32]),
+        (steps, columns): (&[(Step, Mark)], impl Fn(usize) -> &'c [f32]),
         rules: &Rules,
     ) -> Result<Option<&mut Server>, Reason> {
         let (Some(&(first, _)), Some(&(last, _))) = (steps.first(), steps.last()) else { return Ok(None) };
@@ -84,7 +84,7 @@ impl Fleet {
         let server =
             Arc::make_mut(self.slots[slot].as_mut().expect("invariant: an indexed slot is occupied"));
         let steps_before = server.ring().sampled_steps();
-        if !server.add_closed(steps, rows) {
+        if !server.add_closed(steps, columns) {
             return Ok(None);
         }
         self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;

@@ -22,6 +22,8 @@ mod readiness;
 mod record;
 mod report;
 mod ring;
+#[cfg(feature = "parquet")]
+mod rows;
 mod server;
 #[cfg(feature = "parquet")]
 mod stored;
@@ -30,7 +32,7 @@ mod tests;
 mod view;
 
 #[cfg(feature = "parquet")]
-pub(crate) use arrow::{RowBatch, fields};
+pub(crate) use arrow::fields;
 #[cfg(feature = "arrow")]
 pub(crate) use closed::StoredSample;
 pub use config::WindowConfig;
@@ -38,6 +40,8 @@ pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
 pub use report::{Expired, IngestReport, Rejection};
+#[cfg(feature = "parquet")]
+pub(crate) use rows::StoredRows;
 pub use view::ServerView;
 
 use fault::{Fault, Reason};

@@ -69,11 +69,15 @@ impl Server {
     /// Takes steps that are closed when the next sample comes, one sample each, in ascending order and newer than
     /// all before; returns false, and takes none, if they are not newer.
     #[cfg(feature = "parquet")]
-    pub(super) fn add_closed(&mut self, steps: &[(Step, Mark)], rows: &[f32]) -> bool {
+    pub(super) fn add_closed<'c>(
+        &mut self,
+        steps: &[(Step, Mark)],
+        columns: impl Fn(usize) -> &'c [f32],
+    ) -> bool {
         let is_new = self.ring.sampled_steps() == 0;
         let is_newer = steps.first().is_some_and(|&(first, _)| first > self.ring.newest());
         if is_new || is_newer {
-            self.ring.extend(steps, rows);
+            self.ring.extend(steps, columns);
             self.samples_accepted = self.samples_accepted.saturating_add(steps.len() as u64);
         }
         is_new || is_newer
