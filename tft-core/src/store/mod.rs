@@ -50,6 +50,7 @@ mod log;
 mod open_log;
 pub mod pickle;
 mod read;
+mod removal;
 mod report;
 mod rows;
 mod storage;

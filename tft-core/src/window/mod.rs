@@ -39,7 +39,7 @@ pub use config::WindowConfig;
 pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
-pub use report::{IngestReport, Rejection};
+pub use report::{Expired, IngestReport, Rejection};
 #[cfg(feature = "parquet")]
 pub(crate) use rows::StoredRows;
 pub use view::ServerView;
@@ -135,6 +135,22 @@ impl RollingWindow {
         let removed = self.fleet.remove(server_name);
         self.generation += u64::from(removed);
         removed
+    }
+
+    /// Forgets what is too old: servers that are silent for longer than
+    /// [`steps_per_server`](WindowConfig::steps_per_server) steps while others go on, and, with
+    /// [`retention_ms`](WindowConfig::retention_ms), every step that ended longer before `now`, with the servers that
+    /// have no other.
+    ///
+    /// A fleet that is silent as a whole, or a replay of old data, loses nothing by the first rule. A
+    /// `store::Store` calls this at each checkpoint; others call it when it suits them. A full window
+    /// makes room for a new server by the first rule itself.
+    pub fn expire(&mut self, now: Timestamp) -> Expired {
+        let config = &self.rules.config;
+        let oldest = config.retention_ms.map(|millis| config.step.step_at(now.plus_millis(-millis)));
+        let (servers, steps) = self.fleet.expire(config.steps_per_server, oldest);
+        self.generation += u64::from(steps > 0);
+        Expired { servers, steps }
     }
 
     /// Returns what is measured.

@@ -106,6 +106,15 @@ impl Ring {
         }
     }
 
+    /// Forgets the steps before `step`, which the newest one is not.
+    pub(super) fn forget_before(&mut self, step: Step) {
+        while self.oldest < step.min(self.newest) {
+            self.clear(self.oldest);
+            self.oldest = self.oldest.plus(1);
+        }
+        self.skip_to_oldest_sampled();
+    }
+
     /// Marks a step as sampled; a sample without status leaves the status of the step as it is.
     pub(super) fn mark(&mut self, step: Step, mark: Mark) {
         let slot = self.slot(step);

@@ -83,6 +83,14 @@ impl Server {
         is_new || is_newer
     }
 
+    /// Forgets the steps before `step`, which the newest one is not.
+    pub(super) fn forget_before(&mut self, step: Step) {
+        self.ring.forget_before(step);
+        for open_step in self.open_steps.iter_mut().filter(|open_step| open_step.step() < step) {
+            open_step.reuse_for(open_step.step());
+        }
+    }
+
     /// Takes over the profile that a sample tells, if it does.
     pub(super) fn tell_profile(&mut self, told: Option<&Profile>) {
         if let Some(profile) = told.filter(|&profile| *profile != self.profile) {

@@ -133,7 +133,7 @@ proptest! {
         let mut window = RollingWindow::new(schema(), config()).unwrap();
         let mut pair = Pair::default();
         for chunk in operations.chunks(restart_every) {
-            chunk.iter().try_for_each(|operation: &Operation| pair.apply(&mut window, operation))?;
+            chunk.iter().for_each(|operation: &Operation| pair.apply(&mut window, operation));
             let bytes = encode(&window);
             let (loaded, report) = store::decode(bytes.clone(), schema(), config()).unwrap();
             prop_assert_eq!(report.rows_dropped + report.values_out_of_range, 0);
@@ -141,7 +141,7 @@ proptest! {
             prop_assert_eq!(encode(&loaded), bytes);
             window = loaded;
         }
-        pair.check(&window)?;
+        pair.check(&window);
     }
 
     #[test]

@@ -1,24 +1,32 @@
 //! What an operator can set, and what combinations are refused.
 //!
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
-//! combinations and runs once, when the server starts. Where values come from is in [`args`].
+//! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
 mod api_key;
 pub mod args;
+mod host;
 mod origin;
+pub mod settings;
+mod ssl_config;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use api_key::ApiKey;
+pub use host::HostPattern;
+use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
 use tft_core::store::StoreConfig;
+
+use crate::audit::AuditTarget;
+use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
 ///
 /// # Defaults
-/// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
+/// Loopback, port 8000, plain HTTP, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
 /// checkpoint named `inference_rolling_window.parquet` in the working directory, its log synced every 200 ms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -27,10 +35,21 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// Ports besides, on which the same is served.
+    pub extra_ports: Vec<u16>,
+    /// The certificate; none is plain HTTP.
+    pub tls: TlsConfig,
     /// The key that protected routes require; none is development mode.
     pub api_key: Option<ApiKey>,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
+    /// The names that clients may call the service by. Empty means any with a key, and without one those of the
+    /// loopback address, so that a page elsewhere cannot reach in by a name of its own.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// The proxies whose word about the client counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The clients that are served; empty means all.
+    pub allowed_clients: Vec<IpNet>,
     /// The browser origins that may call.
     pub cors_origins: AllowedOrigins,
     /// The checkpoint of the rolling window; none means that nothing is kept.
@@ -45,6 +64,8 @@ pub struct Config {
     pub limits: Limits,
     /// How often the work in the background runs.
     pub intervals: Intervals,
+    /// Where one line per request goes.
+    pub audit: AuditTarget,
 }
 
 /// Requests per minute and principal, by class of route.
@@ -70,12 +91,21 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Most bytes of a request's line and headers.
     pub header_bytes_max: usize,
+    /// Most bytes of all bodies that are being read; beyond them clients are told to come back.
+    pub body_bytes_total_max: usize,
+    /// Most feeds that are being taken or wait for it; beyond them clients are told to come back.
+    pub feeds_waiting_max: usize,
     /// Most connections at a time; others wait in the system's queue.
     pub connections_max: usize,
     /// From a request's first byte to the end of its headers.
     pub header_timeout: Duration,
     /// From the end of a request's headers to the end of its body.
     pub body_timeout: Duration,
+    /// From the end of a request's body to the beginning of its reply.
+    pub handler_timeout: Duration,
+    /// From the beginning of a reply until it is delivered; a reply has a second more per
+    /// [`Limits::REPLY_BYTES_PER_S`].
+    pub reply_timeout: Duration,
     /// Between one request and the next on the same connection.
     pub idle_timeout: Duration,
     /// Without progress while a reply is written.
@@ -89,7 +119,8 @@ pub struct Limits {
 pub struct Intervals {
     /// Between looks at whether the window's origin has advanced.
     pub inference: Duration,
-    /// Between checkpoints of a window that has changed.
+    /// Between checkpoints of a window that has changed, at least; sooner when the log has grown, see
+    /// [`Store::is_checkpoint_due`](tft_core::store::Store::is_checkpoint_due).
     pub checkpoint: Duration,
     /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
     /// power may take.
@@ -118,6 +149,20 @@ pub enum ConfigError {
         /// The address.
         host: IpAddr,
     },
+    /// The configuration file cannot be used.
+    #[error("the configuration `{path}` cannot be used: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What only makes sense with a certificate.
+    #[error("{key} needs a certificate: set TLS_CERT_FILE and TLS_KEY_FILE, or give --tls-self-signed")]
+    NoCertificate {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+    },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
@@ -128,13 +173,18 @@ impl RateLimits {
     pub const PER_MINUTE_MAX: u32 = 100_000;
 }
 
+impl Limits {
+    /// The slowest pace at which a long reply may be read, in bytes per second.
+    pub const REPLY_BYTES_PER_S: u64 = 64 << 10;
+}
+
 impl Config {
     /// Refuses unsafe combinations.
     ///
     /// # Errors
     /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
-    /// loopback.
+    /// loopback; [`ConfigError::NoCertificate`] for a redirect to nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
         if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
@@ -142,6 +192,9 @@ impl Config {
         }
         if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
+        }
+        if self.tls.source.is_none() && self.tls.redirect.is_some() {
+            return Err(ConfigError::NoCertificate { key: "TLS_REDIRECT_PORT" });
         }
         Ok(())
     }
@@ -152,8 +205,13 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
+            extra_ports: Vec::new(),
+            tls: TlsConfig::default(),
             api_key: None,
             insecure_no_auth: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allowed_clients: Vec::new(),
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
@@ -161,6 +219,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             intervals: Intervals::default(),
+            audit: AuditTarget::default(),
         }
     }
 }
@@ -176,9 +235,13 @@ impl Default for Limits {
         Self {
             body_bytes_max: 8 << 20,
             header_bytes_max: 64 << 10,
+            body_bytes_total_max: 256 << 20,
+            feeds_waiting_max: 64,
             connections_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            handler_timeout: Duration::from_secs(30),
+            reply_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
@@ -190,7 +253,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             inference: Duration::from_secs(5),
-            checkpoint: Duration::from_mins(1),
+            checkpoint: Duration::from_mins(15),
             sync: Duration::from_millis(200),
         }
     }

@@ -56,14 +56,28 @@ impl Process {
 
     /// Ends the program without any warning.
     pub(crate) fn kill(&self) {
+        self.signal("KILL");
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "KILL", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for a line of the log that has a text.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_mins(1)).unwrap();
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        self.signal(signal);
         let code = self.child.wait().unwrap().code();
         (code, self.log.iter().collect())
     }
@@ -87,7 +101,7 @@ fn lines_of(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 }
 
 /// Runs a command that must fail at start, with one line on standard error.
-fn fails(command: &mut Command) -> String {
+pub(crate) fn fails(command: &mut Command) -> String {
     let mut child = command.spawn().unwrap();
     let log = lines_of(child.stderr.take().unwrap());
     let deadline = Instant::now() + Duration::from_mins(1);

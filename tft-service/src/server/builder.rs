@@ -1,0 +1,144 @@
+//! What a service is built from.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tft_core::store::Store;
+use tokio::sync::watch;
+
+use super::redirect::{Redirector, is_named};
+use super::{Server, UNKNOWN};
+use crate::audit::Audit;
+use crate::background::{Background, wake_channel};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+use crate::intake::Intake;
+use crate::layers::{self, Shared};
+use crate::reload::ReloadHandle;
+use crate::routes::{Context, Router};
+use crate::snapshot::Snapshot;
+use crate::state::ServiceState;
+use crate::tls::{Identity, Watch};
+
+/// A service under construction; see [`Server::builder`].
+#[derive(Debug)]
+pub struct ServerBuilder {
+    store: Store,
+    engine: Engine,
+    config: Config,
+    clock: Arc<dyn Clock>,
+}
+
+impl ServerBuilder {
+    pub(crate) fn new(store: Store, engine: Engine) -> Self {
+        Self { store, engine, config: Config::default(), clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Sets everything that an operator can set. The address, port, model and checkpoint in it are not used: the
+    /// listener, the monitor and the store take their place.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets what tells the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts to forecast, and to listen without answering yet.
+    ///
+    /// # Errors
+    /// [`ServiceError`] if the configuration is unsafe, the audit log cannot be opened, or the operating system refuses
+    /// a thread or the listener, or the certificate cannot be served.
+    pub fn listen(self, listener: TcpListener) -> Result<Server, ServiceError> {
+        self.listen_on(vec![listener], None)
+    }
+
+    /// Starts to forecast, and to listen on several ports and perhaps a plain one that only redirects.
+    pub(super) fn listen_on(
+        self,
+        listeners: Vec<TcpListener>,
+        redirect: Option<TcpListener>,
+    ) -> Result<Server, ServiceError> {
+        let Self { store, engine, config, clock } = self;
+        config.check()?;
+        let addresses = addresses_of(&listeners)?;
+        let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
+        let identity = identity.transpose()?.map(Arc::new);
+        let certificate = identity
+            .clone()
+            .map(|identity| Watch::new(identity, config.tls.renewal_days_before, clock.now()));
+        let redirect = match (redirect, &identity) {
+            (Some(listener), Some(identity)) => {
+                addresses_of(std::slice::from_ref(&listener))?;
+                Some((listener, redirector(&config, addresses.first(), identity)))
+            }
+            _ => None,
+        };
+        let audit = Audit::start(&config.audit)?;
+        let wake = wake_channel();
+        let empty = engine.empty_view(clock.now())?;
+        let needed_steps = engine.facts().history_steps_needed;
+        let state =
+            ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
+        let state = Arc::new(state);
+        let background = Background::start(&config, engine, &state, &clock, wake)?;
+        let reload =
+            ReloadHandle::new(audit.clone(), certificate, Arc::clone(&clock), config.tls.reload_interval);
+        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone() });
+        let (stopping, _) = watch::channel(false);
+        let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };
+        let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
+        Ok(Server {
+            listeners,
+            limits: config.limits,
+            stack,
+            background,
+            audit,
+            reload,
+            identity,
+            handshake_timeout: config.tls.handshake_timeout,
+            redirect,
+            stopping,
+        })
+    }
+
+    /// Answers requests on a listener for as long as the future is polled.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen) and [`Server::run`].
+    pub async fn serve(self, listener: TcpListener) -> Result<(), ServiceError> {
+        self.listen(listener)?.run(std::future::pending()).await
+    }
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ServiceError> {
+    let addresses = listeners.iter().map(|listener| {
+        listener.set_nonblocking(true)?;
+        listener.local_addr()
+    });
+    addresses
+        .map(|address| address.map_err(|source| ServiceError::Listen { address: UNKNOWN, source }))
+        .collect()
+}
+
+/// Redirects to the names that the service is called by: those allowed, or else the configured one, or else the
+/// certificate's.
+fn redirector(config: &Config, address: Option<&SocketAddr>, identity: &Arc<Identity>) -> Redirector {
+    let to_port = config.tls.redirect.and_then(|redirect| redirect.to_port);
+    let https_port = to_port.or(address.map(SocketAddr::port)).unwrap_or(443);
+    let (allowed, domain) = (config.allowed_hosts.clone(), config.tls.domain.clone());
+    let identity = Arc::clone(identity);
+    let is_own_host = move |host: &str| match &domain {
+        _ if !allowed.is_empty() => allowed.iter().any(|pattern| pattern.matches(host)),
+        Some(domain) => host.eq_ignore_ascii_case(domain),
+        None => is_named(host, &identity.names()),
+    };
+    Redirector::new(is_own_host, https_port)
+}
