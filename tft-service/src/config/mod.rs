@@ -119,7 +119,8 @@ pub struct Limits {
 pub struct Intervals {
     /// Between looks at whether the window's origin has advanced.
     pub inference: Duration,
-    /// Between checkpoints of a window that has changed.
+    /// Between checkpoints of a window that has changed, at least; sooner when the log has grown, see
+    /// [`Store::is_checkpoint_due`](tft_core::store::Store::is_checkpoint_due).
     pub checkpoint: Duration,
     /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
     /// power may take.
@@ -252,7 +253,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             inference: Duration::from_secs(5),
-            checkpoint: Duration::from_mins(1),
+            checkpoint: Duration::from_mins(15),
             sync: Duration::from_millis(200),
         }
     }
