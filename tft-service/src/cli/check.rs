@@ -47,7 +47,7 @@ impl Display for Summary<'_> {
         line("model", &self.model_id)?;
         match &config.persistence_file {
             Some(path) => {
-                line("checkpoint", &format!("{} (sync {})", path.display(), config.store.sync.as_str()))?
+                line("checkpoint", &format!("{} (sync {})", path.display(), config.store.sync.as_str()))?;
             }
             None => line("checkpoint", &"off, nothing is kept")?,
         }
@@ -81,7 +81,7 @@ impl Display for Tls<'_> {
             None => f.write_str("off, plain HTTP")?,
             Some(TlsSource::Files(files)) => write!(f, "{}", files.certificate.display())?,
             Some(TlsSource::SelfSigned(wanted)) => {
-                write!(f, "self-signed, in {}", wanted.directory.display())?
+                write!(f, "self-signed, in {}", wanted.directory.display())?;
             }
         }
         match self.0.tls.redirect {

@@ -93,7 +93,9 @@ impl ServeArgs {
         };
         let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
         let (settings, remarks) = settings.over_ssl_config(self.ssl_config.as_deref(), variable)?;
-        remarks.iter().for_each(|remark| tracing::info!("{remark}"));
+        for remark in remarks {
+            tracing::info!("{remark}");
+        }
         settings.into_config(&Secrets::from_env())
     }
 }

@@ -38,8 +38,8 @@ impl ServerBuilder {
         Self { store, engine, config: Config::default(), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// Sets everything that an operator can set. The address, port, model and checkpoint in it are not used: the
-    /// listener, the monitor and the store take their place.
+    /// Sets everything that an operator can set. The address, ports, redirect, model and checkpoint in it are not used:
+    /// the listener, the monitor and the store take their place.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;

@@ -27,8 +27,10 @@ pub(crate) const NOW: &str = "2026-01-05T12:02:00Z";
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     /// Every address that it listens on.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
     pub(crate) addresses: Vec<SocketAddr>,
     /// The plain listener beside https.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
     pub(crate) redirect: Option<SocketAddr>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) directory: TempDir,
