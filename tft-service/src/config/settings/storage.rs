@@ -55,7 +55,8 @@ fn parse_sync_interval(text: &str) -> Result<Duration, ConfigError> {
 
 fn parse_checkpoint_interval(text: &str) -> Result<Duration, ConfigError> {
     let reason = "is not a number of milliseconds, 1 to 86400000";
-    number("TFT_CHECKPOINT_INTERVAL_MS", text, 1..=CHECKPOINT_INTERVAL_MS_MAX, reason).map(Duration::from_millis)
+    number("TFT_CHECKPOINT_INTERVAL_MS", text, 1..=CHECKPOINT_INTERVAL_MS_MAX, reason)
+        .map(Duration::from_millis)
 }
 
 /// A day.
