@@ -1,5 +1,6 @@
 //! A client that costs little: prepared requests over one connection, and replies that are only counted.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Client {
 pub(crate) fn head(method: &str, path: &str, key: &str, body: Option<(&str, usize)>) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n");
     if let Some((content_type, length)) = body {
-        head += &format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n");
+        let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {length}\r\n");
     }
     (head + "\r\n").into_bytes()
 }
@@ -68,8 +69,8 @@ fn parse_head(head: &[u8]) -> std::io::Result<(u16, usize)> {
     let text = str::from_utf8(head).map_err(|_| invalid())?;
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
     let headers = text.lines().filter_map(|line| line.split_once(':'));
-    let length = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length = length.last().and_then(|(_, length)| length.trim().parse().ok()).ok_or_else(invalid)?;
+    let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lengths.next().and_then(|(_, length)| length.trim().parse().ok()).ok_or_else(invalid)?;
     Ok((status, length))
 }
 

@@ -97,7 +97,8 @@ impl Load {
             clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
         });
         let elapsed = started.elapsed();
-        let cpu = target.pid.map(cpu_time).zip(cpu_before).map(|(after, before)| after - before);
+        let cpu =
+            target.pid.map(cpu_time).zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         let mut latencies: Vec<Duration> = seen.iter().flat_map(|seen| seen.latencies.clone()).collect();
         latencies.sort_unstable();
         Figures {

@@ -7,7 +7,7 @@
 //! cargo bench -p tft-service --bench http                       # all loads, and the start
 //! cargo bench -p tft-service --bench http -- --load feed:1000   # one
 //! ```
-//! `benches/compare/service.py` runs the same loads against FastAPI, with `--url`, `--pid` and `--json`.
+//! `benches/compare/service.py` runs the same loads against `FastAPI`, with `--url`, `--pid` and `--json`.
 #![expect(clippy::print_stdout, reason = "a program that measures shows its result")]
 
 mod client;

@@ -248,8 +248,8 @@ fn are_within(values: &[f32], metric: &Metric) -> bool {
         let rounded = max as f32;
         (if f64::from(rounded) > max { rounded.next_down() } else { rounded }).min(f32::MAX)
     });
-    // Without an early end, so that several values are compared at once.
-    values.iter().fold(true, |within, &value| within & (value >= min) & (value <= max))
+    // Counted to the end, so that several values are compared at once.
+    values.iter().filter(|&&value| value >= min && value <= max).count() == values.len()
 }
 
 fn copy<T: ArrowPrimitiveType>(

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 use crate::window::{RollingWindow, StoredRows, fields};
 
 /// Rows of a row group, and at most those of one server more. A column of them is held while it is written.
-const ROW_GROUP_ROWS: usize = 262_144;
+const ROW_GROUP_ROWS: usize = 524_288;
 /// The text column whose rows are in order, so that its bounds let readers leave row groups out.
 const SERVER_COLUMN: usize = 1;
 

@@ -17,7 +17,7 @@ use tft_core::store::{self, LoadReport};
 use tft_core::time::{Step, StepLength, Timestamp};
 use tft_core::{Error, ErrorKind, Record, RollingWindow, WindowConfig};
 
-use crate::window_properties::{Operation, Pair, config, operations, schema};
+use crate::window_properties::{Pair, config, operations, schema};
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-01-05T12:00:00Z").unwrap()
@@ -133,7 +133,9 @@ proptest! {
         let mut window = RollingWindow::new(schema(), config()).unwrap();
         let mut pair = Pair::default();
         for chunk in operations.chunks(restart_every) {
-            chunk.iter().for_each(|operation: &Operation| pair.apply(&mut window, operation));
+            for operation in chunk {
+                pair.apply(&mut window, operation);
+            }
             let bytes = encode(&window);
             let (loaded, report) = store::decode(bytes.clone(), schema(), config()).unwrap();
             prop_assert_eq!(report.rows_dropped + report.values_out_of_range, 0);

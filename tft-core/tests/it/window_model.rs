@@ -142,7 +142,7 @@ impl Pair {
         match *operation {
             Operation::Sample { server, delta_ms, values, status } => {
                 let newest_ms = self.model.0.get(&name(server)).map_or(30_000_000, |server| server.newest_ms);
-                self.sample(window, (server, newest_ms + delta_ms, values, status))
+                self.sample(window, (server, newest_ms + delta_ms, values, status));
             }
             Operation::Repeat => {
                 if let Some(sample) = self.repeated {
@@ -217,7 +217,7 @@ fn check_server(window: &RollingWindow, server: &str, model: &ModelServer) {
         assert_eq!(status, model.status(step).map(|status| STATES[status]));
         for metric in 0..3 {
             let value = view.value(metric, Step(step)).map(f32::to_bits);
-            assert_eq!(value, model.value(metric, step).map(f32::to_bits), "{} {}", metric, step);
+            assert_eq!(value, model.value(metric, step).map(f32::to_bits), "{metric} {step}");
         }
     }
     for metric in 0..3 {
@@ -225,7 +225,7 @@ fn check_server(window: &RollingWindow, server: &str, model: &ModelServer) {
         view.copy_filled_history(metric, Step(model.newest() + 5), &mut filled);
         for (step, value) in steps.clone().zip(filled) {
             let value = (!value.is_nan()).then_some(value.to_bits());
-            assert_eq!(value, model.filled(metric, step).map(f32::to_bits), "{} {}", metric, step);
+            assert_eq!(value, model.filled(metric, step).map(f32::to_bits), "{metric} {step}");
         }
     }
 }

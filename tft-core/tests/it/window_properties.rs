@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tft_core::time::{Step, Timestamp};
-use tft_core::{RollingWindow, WindowConfig};
+use tft_core::{Record, RollingWindow, WindowConfig};
 
 pub(crate) use crate::window_model::{Operation, Pair, config, schema};
 use crate::window_model::{name, record};

@@ -3,10 +3,10 @@
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
 //! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
-mod api_key;
 pub mod args;
 mod host;
 mod origin;
+mod secrets;
 pub mod settings;
 mod ssl_config;
 
@@ -14,13 +14,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use api_key::ApiKey;
 pub use host::HostPattern;
 use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
+pub use secrets::Secrets;
 use tft_core::store::StoreConfig;
 
 use crate::audit::AuditTarget;
+pub use crate::auth::{
+    ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
+};
+pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
 use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
@@ -39,8 +43,8 @@ pub struct Config {
     pub extra_ports: Vec<u16>,
     /// The certificate; none is plain HTTP.
     pub tls: TlsConfig,
-    /// The key that protected routes require; none is development mode.
-    pub api_key: Option<ApiKey>,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
     /// The names that clients may call the service by. Empty means any with a key, and without one those of the
@@ -63,7 +67,7 @@ pub struct Config {
     /// The directory that holds one directory per model that can be changed to while the service runs; none means that
     /// none can.
     pub models_dir: Option<PathBuf>,
-    /// Requests per minute and principal.
+    /// How often a client may call.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
     pub limits: Limits,
@@ -73,24 +77,6 @@ pub struct Config {
     pub audit: AuditTarget,
     /// Answer `GET /metrics` without a key.
     pub metrics_open: bool,
-}
-
-/// Requests per minute and principal, by class of route.
-///
-/// # Units
-/// Requests per 60 seconds, 1 to [`RateLimits::PER_MINUTE_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimits {
-    /// `POST /feed/data`.
-    pub feed: u32,
-    /// `GET /predictions/current`.
-    pub predictions: u32,
-    /// `GET /alerts/active`.
-    pub alerts: u32,
-    /// Each other protected route.
-    pub other: u32,
-    /// Failed authentications; a valid key always passes.
-    pub authentication_failures: u32,
 }
 
 /// Bounds on what a client can hold on to.
@@ -158,6 +144,22 @@ pub enum ConfigError {
         /// The address.
         host: IpAddr,
     },
+    /// A key, or a secret for tokens, cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Keys are asked for, and there are none.
+    #[error(
+        "API_KEY_ENABLED is true and there is no key: set TFT_API_KEY or API_KEYS (`tft-service gen-key` makes one)"
+    )]
+    KeysMissing,
+    /// Keys are given, and are not to be used.
+    #[error("API_KEY_ENABLED is false and there are keys: remove them, or leave the setting out")]
+    KeysUnexpected,
+    /// Everyone could call where that is not allowed.
+    #[error(
+        "TFT_REQUIRE_AUTH is set and there are no keys or tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
+    )]
+    AuthRequired,
     /// The configuration file cannot be used.
     #[error("the configuration `{path}` cannot be used: {reason}")]
     File {
@@ -177,11 +179,6 @@ pub enum ConfigError {
     AnyOrigin,
 }
 
-impl RateLimits {
-    /// Most requests per minute that can be configured; bounds the limiter's memory.
-    pub const PER_MINUTE_MAX: u32 = 100_000;
-}
-
 impl Limits {
     /// The slowest pace at which a long reply may be read, in bytes per second.
     pub const REPLY_BYTES_PER_S: u64 = 64 << 10;
@@ -191,15 +188,13 @@ impl Config {
     /// Refuses unsafe combinations.
     ///
     /// # Errors
-    /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
+    /// Those of keys that do not go together; [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
     /// loopback; [`ConfigError::NoCertificate`] for a redirect to nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
-        if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
-            return Err(ConfigError::OpenToOthers { host: self.host });
-        }
-        if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
+        self.auth.check(self.host, self.insecure_no_auth)?;
+        if self.cors_origins.is_any() && (!self.auth.is_development_mode() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
         }
         if self.tls.source.is_none() && self.tls.redirect.is_some() {
@@ -216,7 +211,7 @@ impl Default for Config {
             port: 8000,
             extra_ports: Vec::new(),
             tls: TlsConfig::default(),
-            api_key: None,
+            auth: AuthConfig::default(),
             insecure_no_auth: false,
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -233,12 +228,6 @@ impl Default for Config {
             audit: AuditTarget::default(),
             metrics_open: false,
         }
-    }
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self { feed: 60, predictions: 30, alerts: 30, other: 60, authentication_failures: 30 }
     }
 }
 
@@ -275,8 +264,8 @@ impl Default for Intervals {
 mod tests {
     use super::*;
 
-    fn key() -> Option<ApiKey> {
-        ApiKey::parse("your-secret-key-here").unwrap()
+    fn key() -> AuthConfig {
+        AuthConfig::with_key("0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     }
 
     #[test]
@@ -285,7 +274,7 @@ mod tests {
         insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and TFT_HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
         config.insecure_no_auth = true;
         assert!(config.check().is_ok());
-        config = Config { api_key: key(), insecure_no_auth: false, ..config };
+        config = Config { auth: key(), insecure_no_auth: false, ..config };
         assert!(config.check().is_ok());
     }
 
@@ -293,12 +282,12 @@ mod tests {
     fn any_origin_is_for_development_only() {
         let mut config = Config { cors_origins: AllowedOrigins::parse("*").unwrap(), ..Config::default() };
         assert!(config.check().is_ok());
-        config.api_key = key();
+        config.auth = key();
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
         config = Config {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             insecure_no_auth: true,
-            api_key: None,
+            auth: AuthConfig::default(),
             ..config
         };
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));

@@ -134,6 +134,7 @@ const VARIABLES: [(&str, Set); 13] = [
     ("MFC_SSL_RENEWAL_DAYS_BEFORE", |config, text| days_into(&mut config.renewal_days_before, text)),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "the table has one type of function")]
 fn text_into<T: for<'a> From<&'a str>>(target: &mut Option<T>, text: &str) -> Result<(), &'static str> {
     *target = Some(text.into());
     Ok(())

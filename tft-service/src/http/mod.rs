@@ -14,7 +14,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 
 pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body};
 pub(crate) use query::{Query, decode_segment};
-pub(crate) use refusal::{Problem, RateLimited, Refusal};
+pub(crate) use refusal::{Problem, RateLimited, Refusal, ScopeMissing};
 
 use crate::limits::Verdict;
 

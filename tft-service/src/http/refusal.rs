@@ -5,7 +5,8 @@ use hyper::header::{self, HeaderValue};
 use schemars::JsonSchema;
 
 use super::{Reply, json_of};
-use crate::limits::{RateLimiter, Verdict};
+use crate::auth::{Denied, Scope};
+use crate::limits::Verdict;
 
 /// A request that is not carried out.
 ///
@@ -14,8 +15,10 @@ use crate::limits::{RateLimiter, Verdict};
 pub(crate) enum Refusal {
     #[error("{0}")]
     BadRequest(String),
-    #[error("Invalid or missing API key. Set TFT_API_KEY environment variable.")]
-    InvalidKey,
+    #[error("{0}")]
+    Denied(Denied),
+    #[error("insufficient_scope")]
+    InsufficientScope { required: Scope, is_token: bool },
     #[error("CORS origin not allowed")]
     OriginNotAllowed,
     #[error("the service is not called by this name")]
@@ -57,7 +60,10 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::UnknownHost => StatusCode::BAD_REQUEST,
-            Self::InvalidKey | Self::OriginNotAllowed | Self::ClientNotAllowed => StatusCode::FORBIDDEN,
+            Self::Denied(denied) => denied.status(),
+            Self::OriginNotAllowed | Self::ClientNotAllowed | Self::InsufficientScope { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -76,7 +82,8 @@ impl Refusal {
     /// security.
     pub(crate) fn security_reason(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidKey => Some("403 Forbidden: invalid or missing API key"),
+            Self::Denied(denied) => Some(denied.security_reason()),
+            Self::InsufficientScope { .. } => Some("403 Forbidden: insufficient_scope"),
             Self::OriginNotAllowed => Some("403 Forbidden: CORS origin not allowed"),
             Self::ClientNotAllowed => Some("403 Forbidden: network not served"),
             Self::UnknownHost => Some("400 Bad Request: unknown host"),
@@ -88,12 +95,18 @@ impl Refusal {
     pub(crate) fn into_reply(self) -> Reply {
         let mut reply = match &self {
             Self::TooManyRequests(verdict) => json_of(self.status(), &RateLimited::new(verdict)),
+            Self::InsufficientScope { required, .. } => json_of(self.status(), &ScopeMissing::new(*required)),
             _ => json_of(self.status(), &Problem { detail: self.to_string() }),
         };
         let headers = reply.headers_mut();
         match self {
             Self::TooManyRequests(verdict) => {
                 headers.insert(header::RETRY_AFTER, verdict.retry_after_s().into());
+            }
+            Self::Denied(denied) => denied.add_challenges(headers),
+            Self::InsufficientScope { required, is_token: true } => {
+                let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", required.name());
+                headers.extend(challenge.parse().map(|value| (header::WWW_AUTHENTICATE, value)).ok());
             }
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, allow);
@@ -118,6 +131,25 @@ pub(crate) struct Problem {
     detail: String,
 }
 
+/// The reply to a request with a key or token that does not allow it.
+#[derive(Debug, serde::Serialize, JsonSchema)]
+pub(crate) struct ScopeMissing {
+    detail: ScopeMissingDetail,
+}
+
+#[derive(Debug, serde::Serialize, JsonSchema)]
+struct ScopeMissingDetail {
+    error: &'static str,
+    /// The scope that the route needs.
+    scope: &'static str,
+}
+
+impl ScopeMissing {
+    fn new(required: Scope) -> Self {
+        Self { detail: ScopeMissingDetail { error: "insufficient_scope", scope: required.name() } }
+    }
+}
+
 /// The reply to a request beyond a rate limit.
 #[derive(Debug, serde::Serialize, JsonSchema)]
 pub(crate) struct RateLimited {
@@ -137,7 +169,7 @@ struct RateLimitedDetail {
 
 impl RateLimited {
     fn new(verdict: &Verdict) -> Self {
-        let window = format!("{}s", RateLimiter::WINDOW.as_secs());
+        let window = format!("{}s", verdict.window.as_secs().max(1));
         let (limit, retry_after) = (verdict.limit, verdict.retry_after_s());
         Self { detail: RateLimitedDetail { error: "Rate limit exceeded", limit, window, retry_after } }
     }

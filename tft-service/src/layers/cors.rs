@@ -73,14 +73,13 @@ impl CorsPolicy {
     }
 
     /// Adds the headers that only the reply to a preflight request has.
-    fn add_preflight_headers(allow: &HeaderValue, headers: &mut HeaderMap) {
+    fn add_preflight_headers(allow: &HeaderValue, takes_tokens: bool, headers: &mut HeaderMap) {
         let can_delete = allow.to_str().is_ok_and(|allow| allow.contains("DELETE"));
         let methods = if can_delete { "GET, POST, DELETE" } else { "GET, POST" };
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, X-API-Key"),
-        );
+        let asked =
+            if takes_tokens { "Content-Type, X-API-Key, Authorization" } else { "Content-Type, X-API-Key" };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(asked));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
 }
@@ -105,7 +104,7 @@ impl Cors {
         let mut reply = empty(StatusCode::NO_CONTENT);
         let headers = reply.headers_mut();
         if request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            CorsPolicy::add_preflight_headers(&allow, headers);
+            CorsPolicy::add_preflight_headers(&allow, self.shared.keys.takes_tokens(), headers);
         }
         headers.insert(header::ALLOW, allow);
         reply

@@ -108,7 +108,7 @@ impl Metrics {
     /// Counts a refusal that has a counter of its own.
     pub(crate) fn refused(&self, refusal: &Refusal, call: &Call) {
         match refusal {
-            Refusal::InvalidKey => self.auth_failures.add(1),
+            Refusal::Denied(_) => self.auth_failures.add(1),
             Refusal::OriginNotAllowed => self.cors_refusals.add(1),
             // Whoever is limited without being known has tried too many wrong keys.
             Refusal::TooManyRequests(_) if call.principal.is_none() => {

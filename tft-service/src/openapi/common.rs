@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::http::{Problem, RateLimited};
+use crate::http::{Problem, RateLimited, ScopeMissing};
 use crate::routes::Route;
 
 /// A refusal: its status, its name in the document, and when it is sent.
@@ -47,11 +47,16 @@ pub(super) fn response(status: u16) -> Value {
 
 pub(super) fn responses(schemas: &mut SchemaGenerator) -> Map<String, Value> {
     let (problem, limited) = (reference::<Problem>(schemas), reference::<RateLimited>(schemas));
+    let forbidden = json!({ "anyOf": [&problem, reference::<ScopeMissing>(schemas)] });
     let response = |&(status, name, description): &RefusalDoc| {
         let mut response = json!({ "description": description });
         // Comes from the connection, before there is a request.
         if status != 431 {
-            let schema = if status == 429 { &limited } else { &problem };
+            let schema = match status {
+                403 => &forbidden,
+                429 => &limited,
+                _ => &problem,
+            };
             response["headers"] = headers_of_refusal(status);
             response["content"] = json!({ "application/json": { "schema": schema } });
         }

@@ -116,8 +116,8 @@ impl<'d> Operation<'d> {
             "parameters": parameters,
             "responses": replies,
         });
-        if let Some(scope) = route.scope {
-            operation["description"] = format!("Needs the scope `{}`.", scope.name()).into();
+        if !route.is_open {
+            operation["description"] = format!("Needs the scope `{}`.", route.scope.name()).into();
         }
         if let Some(body) = body {
             operation["requestBody"] = body;

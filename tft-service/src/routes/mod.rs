@@ -1,6 +1,6 @@
 //! The route table.
 //!
-//! | method | path | answers with | scope | per minute |
+//! | method | path | answers with | key with scope | per minute |
 //! |---|---|---|---|---|
 //! | GET | `/health` | that the process runs | open | – |
 //! | GET | `/health/live` | the same, for probes | open | – |
@@ -18,7 +18,9 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! The last seven share one limit. A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
+//! The last seven share one limit.
+//!
+//! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
 //! has its columns. Refusals and the other replies are JSON always.
 //!
@@ -46,7 +48,7 @@ use hyper::header::HeaderValue;
 use tower::Service;
 
 use crate::admin::Admin;
-pub use crate::auth::Scope;
+use crate::auth::Scope;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
@@ -83,8 +85,8 @@ pub struct Route {
     pub class: RouteClass,
     /// Whether it answers without a key.
     pub is_open: bool,
-    /// What a caller must be allowed; none if it is open.
-    pub scope: Option<Scope>,
+    /// What a key or token must allow.
+    pub scope: Scope,
     /// What it does, in a few words.
     pub summary: &'static str,
     endpoint: Endpoint,
@@ -178,7 +180,7 @@ pub static ROUTES: [Route; 15] = [
 
 impl Route {
     const fn open(path: &'static str, endpoint: Endpoint, describe: Describe) -> Self {
-        let (method, class, scope, summary) = (Method::GET, RouteClass::Exempt, None, "");
+        let (method, class, scope, summary) = (Method::GET, RouteClass::Exempt, Scope::Read, "");
         Self { method, path, class, is_open: true, scope, summary, endpoint, describe }
     }
 
@@ -189,7 +191,7 @@ impl Route {
         endpoint: Endpoint,
         describe: Describe,
     ) -> Self {
-        let (class, scope, summary) = (RouteClass::Other, Some(scope), "");
+        let (class, summary) = (RouteClass::Other, "");
         Self { method, path, class, is_open: false, scope, summary, endpoint, describe }
     }
 
@@ -342,7 +344,6 @@ mod tests {
         assert_eq!(open, ["/health", "/health/live", "/health/ready", "/status", "/openapi.json"]);
         for route in &ROUTES {
             assert_eq!(route.is_open, route.class == RouteClass::Exempt, "{}", route.path);
-            assert_eq!(route.is_open, route.scope.is_none(), "{}", route.path);
         }
     }
 }

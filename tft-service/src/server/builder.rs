@@ -10,13 +10,15 @@ use super::redirect::{Redirector, is_named};
 use super::{Server, UNKNOWN};
 use crate::admin::Admin;
 use crate::audit::Audit;
+use crate::auth::KeyRing;
 use crate::background::{Background, Parts, wake_channel};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
+use crate::limits::RateLimiter;
 use crate::metrics::{Metrics, register_service};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
@@ -40,8 +42,8 @@ impl ServerBuilder {
         Self { store, engine, config: Config::default(), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// Sets everything that an operator can set. The address, port, model and checkpoint in it are not used: the
-    /// listener, the monitor and the store take their place.
+    /// Sets everything that an operator can set. The address, ports, redirect, model and checkpoint in it are not used:
+    /// the listener, the monitor and the store take their place.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -106,16 +108,21 @@ impl ServerBuilder {
         let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
         let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
         let background = Background::start(&config, engine, &state, parts)?;
-        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone(), metrics });
-        let reload = ReloadHandle::new(
-            audit.clone(),
-            certificate,
-            Arc::clone(&shared.clock),
-            config.tls.reload_interval,
-        );
+        let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
+        let keys = Arc::new(keys);
+        let shared = Arc::new(Shared {
+            limits: config.limits,
+            clock,
+            audit: audit.clone(),
+            metrics,
+            keys: Arc::clone(&keys),
+            limiter: RateLimiter::new(config.rate_limits.clone()),
+        });
         let (stopping, _) = watch::channel(false);
         let context = Context { shared: Arc::clone(&shared), state, intake, admin, openapi };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
+        let clock = Arc::clone(&shared.clock);
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
         Ok(Server {
             listeners,
             limits: config.limits,

@@ -7,6 +7,7 @@
 mod admin;
 mod arrow;
 mod audit;
+mod auth;
 mod client;
 mod commands;
 mod contract;
@@ -19,11 +20,14 @@ mod hostile_input;
 mod http2;
 mod http_shapes;
 mod kill;
+mod limits;
 mod metrics;
 mod migration;
 mod model;
 mod openapi;
 mod process;
+#[cfg(feature = "redis")]
+mod redis;
 mod replies;
 mod routes;
 mod security;
@@ -31,3 +35,4 @@ mod slow_clients;
 mod stop;
 #[cfg(feature = "tls")]
 mod tls;
+mod tokens;

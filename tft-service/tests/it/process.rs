@@ -66,6 +66,7 @@ impl Process {
     }
 
     /// Waits for a line of the log that has a text.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         loop {
             let line = self.log.recv_timeout(Duration::from_mins(1)).unwrap();
@@ -156,7 +157,7 @@ fn refusals_are_in_the_log_in_words() {
     for expected in ["403 Forbidden: invalid or missing API key", "CORS", "429 Too Many Requests"] {
         assert!(log.iter().any(|line| line.contains(expected)), "{expected}: {log:?}");
     }
-    assert!(!log.iter().any(|line| line.contains("secret-key")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("secret-key") || line.contains(KEY)), "{log:?}");
 }
 
 #[test]
@@ -184,13 +185,24 @@ fn what_is_unsafe_or_unusable_does_not_start() {
     let line = fails(command(path).args(["--host", "0.0.0.0"]).env("TFT_API_KEY", " \n"));
     assert!(line.contains("TFT_API_KEY is not set"), "{line}");
     let line = fails(command(path).env("TFT_API_KEY", "short"));
-    assert!(line.contains("TFT_API_KEY `…` must be 16 to 512"), "{line}");
+    assert!(line.contains("TFT_API_KEY must be 32 to 512"), "{line}");
     let line = fails(command(path).env("TFT_API_KEY", KEY).env("CORS_ORIGINS", "*"));
     assert!(line.contains("CORS_ORIGINS `*`"), "{line}");
     let line = fails(command(path).env("PERSISTENCE_FILE", "no/such/folder/window.parquet"));
     assert!(line.contains("PERSISTENCE_FILE `no/such/folder/window.parquet` cannot be used: "), "{line}");
     let line = fails(command(path).args(["--model", "no/such/model"]));
     assert!(line.contains("no/such/model"), "{line}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_program_without_tls_does_not_become_plain_http_either() {
+    let directory = tempfile::tempdir().unwrap();
+    for args in [&["--tls-cert-file", "a.crt", "--tls-key-file", "a.key"][..], &["--tls-self-signed"]] {
+        let line = fails(command(directory.path()).args(["--port", "0"]).args(args));
+        let expected = "tft-service: TLS was asked for, and this program was built without the feature `tls`";
+        assert_eq!(line, expected);
+    }
 }
 
 #[test]

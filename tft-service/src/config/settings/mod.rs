@@ -5,9 +5,11 @@
 //! because other users can see a process's arguments.
 
 mod browsers;
+mod keys;
 mod limits;
 mod log;
 mod network;
+mod rates;
 mod storage;
 mod tls;
 mod values;
@@ -18,16 +20,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use browsers::BrowserSettings;
+pub(crate) use keys::minutes;
+pub use keys::{KeySettings, TokenSettings};
 pub use limits::LimitSettings;
 pub use log::LogSettings;
 pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
+pub use rates::RateSettings;
 pub use storage::StorageSettings;
 pub use tls::TlsSettings;
 pub(crate) use values::{number, set};
 
 use super::ssl_config::SslConfig;
-use super::{ApiKey, Config, ConfigError};
+use super::{Config, ConfigError, Secrets};
 
 /// Every setting of the service; one table of the configuration file per field.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
@@ -46,6 +51,15 @@ pub struct Settings {
     /// `[browsers]`
     #[command(flatten)]
     pub browsers: BrowserSettings,
+    /// `[keys]`
+    #[command(flatten)]
+    pub keys: KeySettings,
+    /// `[tokens]`
+    #[command(flatten)]
+    pub tokens: TokenSettings,
+    /// `[rates]`
+    #[command(flatten)]
+    pub rates: RateSettings,
     /// `[limits]`
     #[command(flatten)]
     pub limits: LimitSettings,
@@ -96,12 +110,15 @@ impl Settings {
         Ok((settings, lower.remarks()))
     }
 
-    /// Checks the settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
+    /// Checks the settings and fills in defaults.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting and its value.
-    pub fn into_config(self, api_key: Option<&str>) -> Result<Config, ConfigError> {
-        let mut config = Config { api_key: api_key.map_or(Ok(None), ApiKey::parse)?, ..Config::default() };
+    pub fn into_config(self, secrets: &Secrets) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        self.keys.apply(&mut config, secrets)?;
+        self.tokens.apply(&mut config, secrets)?;
+        self.rates.apply(&mut config, secrets)?;
         self.network.apply(&mut config)?;
         self.storage.apply(&mut config)?;
         // After the address and the checkpoint, which a self-signed certificate depends on.
@@ -162,7 +179,7 @@ mod tests {
     use super::*;
 
     fn merged(given: &Settings, file: &str) -> Result<Config, String> {
-        given.over(file)?.into_config(None).map_err(|error| error.to_string())
+        given.over(file)?.into_config(&Secrets::default()).map_err(|error| error.to_string())
     }
 
     #[test]

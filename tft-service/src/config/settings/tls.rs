@@ -39,7 +39,7 @@ pub struct TlsSettings {
         value_name = "DIR"
     )]
     pub self_signed_dir: Option<String>,
-    /// Names and addresses of the self-signed certificate besides localhost, 127.0.0.1, ::1 and the address listened on
+    /// Names and addresses of the self-signed certificate besides localhost, 127.0.0.1, `::1` and the address listened on
     #[arg(
         id = "tls_self_signed_san",
         long = "tls-self-signed-san",
@@ -180,6 +180,7 @@ mod tests {
         Ok(config)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every setting may be given or not")]
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
     }
@@ -210,9 +211,11 @@ mod tests {
             domain: some("tft.example.com"),
             ..Default::default()
         };
-        let mut config = Config::default();
-        config.persistence_file = Some("/var/lib/tft/window.parquet".into());
-        config.host = [10, 1, 2, 3].into();
+        let mut config = Config {
+            persistence_file: Some("/var/lib/tft/window.parquet".into()),
+            host: [10, 1, 2, 3].into(),
+            ..Config::default()
+        };
         settings.apply(&mut config).unwrap();
         let names = ["dash.local", "10.0.0.7", "10.1.2.3", "tft.example.com"].map(String::from);
         let expected = SelfSigned::new("/var/lib/tft", names.to_vec());
