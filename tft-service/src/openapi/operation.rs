@@ -37,8 +37,11 @@ impl<'d> Operation<'d> {
         self.schemas.subschema_for::<T>().to_value()
     }
 
-    /// Adds a parameter of the query, which may be left out.
-    pub(crate) fn query(mut self, name: &str, description: &str, schema: Value) -> Self {
+    /// Adds a parameter of the query, which may be left out, or be empty, which is the same.
+    pub(crate) fn query(mut self, name: &str, description: &str, mut schema: Value) -> Self {
+        if let Some(Value::Array(words)) = schema.get_mut("enum") {
+            words.push("".into());
+        }
         self.parameters
             .push(json!({ "name": name, "in": "query", "description": description, "schema": schema }));
         self

@@ -75,18 +75,25 @@ impl Request {
         Some(Reply { status, headers: Vec::new(), body: body.to_owned(), bytes: Vec::new() })
     }
 
+    /// Sends the request; the OpenAPI document must have the reply.
     pub(crate) fn send(self) -> Reply {
+        let head = self.head.clone();
+        let reply = self.send_to_redirect();
+        let mut words = head.split(' ');
+        let (method, target) = (words.next().unwrap(), words.next().unwrap());
+        crate::contract::check(method, target, &reply);
+        reply
+    }
+
+    /// Sends the request to the port that only redirects, which the OpenAPI document does not describe.
+    pub(crate) fn send_to_redirect(self) -> Reply {
         let mut stream = connect(self.address);
         let mut bytes = self.head.clone().into_bytes();
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&self.body);
         // A server that refuses a body early may close before all of it is written.
         let _ = stream.write_all(&bytes);
-        let reply = read_reply(&mut BufReader::new(stream), self.head.starts_with("HEAD "));
-        let mut words = self.head.split(' ');
-        let (method, target) = (words.next().unwrap(), words.next().unwrap());
-        crate::contract::check(method, target, &reply);
-        reply
+        read_reply(&mut BufReader::new(stream), self.head.starts_with("HEAD "))
     }
 }
 

@@ -38,8 +38,6 @@ fn response_to(method: &str, path: &str, status: u16, here: &str) -> &'static Va
     let item = DOCUMENT["paths"].as_object().unwrap().iter().find(|(pattern, _)| matches(pattern, path));
     let operation = item.and_then(|(_, item)| item.get(method));
     let common = match (status, item, method) {
-        // A port of its own, which only redirects, is not described.
-        (308, ..) => return &Value::Null,
         (204, Some(_), "options") => return &Value::Null,
         (404, None, _) => Some("NotFound"),
         (405, Some(_), _) if operation.is_none() => Some("MethodNotAllowed"),

@@ -15,16 +15,16 @@ fn pages_are_sent_to_https_and_keys_are_refused() {
     let address = server.redirect.unwrap();
     let port = server.address.port();
     let request = |method, target, host| Request::with_host(address, method, target, host);
-    let reply = request("GET", "/status?x=1", "tft.example.com").send();
+    let reply = request("GET", "/status?x=1", "tft.example.com").send_to_redirect();
     let expected = format!("https://tft.example.com:{port}/status?x=1");
     assert_eq!((reply.status, reply.header("Location")), (308, Some(expected.as_str())));
-    assert_eq!(request("HEAD", "/", "localhost").send().status, 308);
-    assert_eq!(request("GET", "/", "evil.com").send().status, 400);
-    let refused = request("GET", "/status", "localhost").header("X-API-Key", KEY).send();
+    assert_eq!(request("HEAD", "/", "localhost").send_to_redirect().status, 308);
+    assert_eq!(request("GET", "/", "evil.com").send_to_redirect().status, 400);
+    let refused = request("GET", "/status", "localhost").header("X-API-Key", KEY).send_to_redirect();
     assert_eq!(refused.status, 403);
     assert!(refused.json()["detail"].as_str().unwrap().contains("sent in clear text"), "{}", refused.body);
     assert!(!refused.body.contains(KEY));
-    assert_eq!(request("POST", "/feed/data", "localhost").json("{}").send().status, 403);
+    assert_eq!(request("POST", "/feed/data", "localhost").json("{}").send_to_redirect().status, 403);
     assert_eq!(client.get(server.address, "/health").status, 200);
 }
 
@@ -35,7 +35,7 @@ fn configured_names_count_more_than_the_certificates() {
         config.allowed_hosts = vec![HostPattern::parse("*.internal").unwrap()];
     });
     let address = server.redirect.unwrap();
-    let get = |host| Request::with_host(address, "GET", "/", host).send();
+    let get = |host| Request::with_host(address, "GET", "/", host).send_to_redirect();
     assert_eq!(get("tft.internal").header("Location"), Some("https://tft.internal/"));
     assert_eq!(get("tft.example.com").status, 400);
     let (server, _) = start(|config| {
@@ -43,8 +43,8 @@ fn configured_names_count_more_than_the_certificates() {
         config.tls.domain = Some("tft.example.com".into());
     });
     let address = server.redirect.unwrap();
-    assert_eq!(Request::with_host(address, "GET", "/", "localhost").send().status, 400);
-    assert_eq!(Request::with_host(address, "GET", "/", "tft.example.com").send().status, 308);
+    assert_eq!(Request::with_host(address, "GET", "/", "localhost").send_to_redirect().status, 400);
+    assert_eq!(Request::with_host(address, "GET", "/", "tft.example.com").send_to_redirect().status, 308);
 }
 
 #[test]
