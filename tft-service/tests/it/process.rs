@@ -56,14 +56,18 @@ impl Process {
 
     /// Ends the program without any warning.
     pub(crate) fn kill(&self) {
+        self.signal("KILL");
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "KILL", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        self.signal(signal);
         let code = self.child.wait().unwrap().code();
         (code, self.log.iter().collect())
     }
