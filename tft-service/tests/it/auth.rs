@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tft_service::config::{AuthConfig, FailureStatus, KeySources};
+use tft_service::config::{AuthConfig, FailureStatus};
 use tft_service::routes::ROUTES;
 
 use crate::harness::{KEY, TestServer};
@@ -21,7 +21,6 @@ fn of_file(path: &Path) -> AuthConfig {
 
 fn of_list(list: &str) -> AuthConfig {
     let mut auth = AuthConfig::default();
-    auth.keys = KeySources::default();
     auth.keys.api_keys = Some(list.to_owned());
     auth
 }
@@ -42,11 +41,11 @@ fn no_route_answers_without_a_key_unless_it_is_open() {
 #[test]
 fn keys_of_all_sources_pass_and_several_headers_do_not() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("keys"), format!("# of the laboratory\nlab:{B}\n")).unwrap();
+    std::fs::write(directory.path().join("api_keys"), format!("# of the laboratory\nlab:{B}\n")).unwrap();
     let server = TestServer::with(|config| {
-        config.auth = of_file(&directory.path().join("keys"));
-        config.auth.keys.api_key = Some(format!("{KEY}\n"));
+        config.auth = AuthConfig::with_key(&format!("{KEY}\n"));
         config.auth.keys.api_keys = Some(format!("ops:{A}"));
+        config.auth.keys.credentials_directory = Some(directory.path().into());
     });
     for key in [KEY, A, B] {
         assert_eq!(status(&server, "/alerts/active", key), 200);
