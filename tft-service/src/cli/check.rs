@@ -11,6 +11,7 @@ use crate::auth::KeyRing;
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::tls::{Identity, TlsSource};
 
 /// Checks the settings and the model, and prints what is on.
 ///
@@ -18,6 +19,9 @@ use crate::error::ServiceError;
 /// What `serve` would refuse.
 pub(super) fn run(args: ServeArgs) -> Result<(), ServiceError> {
     let config = args.into_config()?;
+    if let Some(source) = &config.tls.source {
+        Identity::check(source)?;
+    }
     let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
     let keys = KeyRing::describe(&config).map_err(ConfigError::from)?;
     let text = Summary { config: &config, keys, model_id: &engine.facts().model_id }.to_string();
@@ -36,10 +40,14 @@ impl Display for Summary<'_> {
         let config = self.config;
         let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<18}{value}");
         line("listen", &std::net::SocketAddr::new(config.host, config.port))?;
+        if !config.extra_ports.is_empty() {
+            line("extra ports", &listed(&config.extra_ports, ""))?;
+        }
+        line("tls", &Tls(config))?;
         line("model", &self.model_id)?;
         match &config.persistence_file {
             Some(path) => {
-                line("checkpoint", &format!("{} (sync {})", path.display(), config.store.sync.as_str()))?
+                line("checkpoint", &format!("{} (sync {})", path.display(), config.store.sync.as_str()))?;
             }
             None => line("checkpoint", &"off, nothing is kept")?,
         }
@@ -60,6 +68,25 @@ impl Display for Summary<'_> {
             AuditTarget::Off => line("audit", &"off"),
             AuditTarget::Stdout => line("audit", &"standard output"),
             AuditTarget::File(path) => line("audit", &path.display()),
+        }
+    }
+}
+
+/// What is known of TLS.
+struct Tls<'a>(&'a Config);
+
+impl Display for Tls<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0.tls.source {
+            None => f.write_str("off, plain HTTP")?,
+            Some(TlsSource::Files(files)) => write!(f, "{}", files.certificate.display())?,
+            Some(TlsSource::SelfSigned(wanted)) => {
+                write!(f, "self-signed, in {}", wanted.directory.display())?;
+            }
+        }
+        match self.0.tls.redirect {
+            Some(redirect) => write!(f, ", redirected to from port {}", redirect.port),
+            None => Ok(()),
         }
     }
 }
@@ -86,6 +113,7 @@ mod tests {
         };
         insta::assert_snapshot!(Summary { config: &config, keys: KeyRing::describe(&config).unwrap(), model_id: "built-in" }, @"
         listen            127.0.0.1:8000
+        tls               off, plain HTTP
         model             built-in
         checkpoint        inference_rolling_window.parquet (sync interval)
         keys              1 of TFT_API_KEY

@@ -1,5 +1,7 @@
 //! The command line: `serve`, which is the default, and a file for each other command.
 
+#[cfg(feature = "tls")]
+mod cert;
 mod check;
 mod healthcheck;
 mod keys;
@@ -41,6 +43,10 @@ struct ServeArgs {
     /// TOML file with a table for each group of settings; flags and variables beat it [default: none]
     #[arg(long, env = "TFT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// JSON file with `domain`, `cert_file`, `key_file`, `https_port_api` and so on, below the TOML file; `MFC_SSL_…`
+    /// and the other `MFC_…` variables of ports and certificates beat it [default: none]
+    #[arg(long, env = "MFC_SSL_CONFIG", value_name = "FILE")]
+    ssl_config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -72,15 +78,24 @@ enum Command {
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at a certificate, or at a service's TLS from outside
+    #[cfg(feature = "tls")]
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
 }
 
 impl ServeArgs {
-    /// Puts flags, variables and the file together, and checks the whole.
+    /// Puts flags, variables and the files together, and checks the whole.
     fn into_config(self) -> Result<Config, ConfigError> {
         let settings = match &self.config {
             Some(path) => self.settings.over_file(path)?,
             None => self.settings,
         };
+        let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let (settings, remarks) = settings.over_ssl_config(self.ssl_config.as_deref(), variable)?;
+        for remark in remarks {
+            tracing::info!("{remark}");
+        }
         settings.into_config(&Secrets::from_env())
     }
 }
@@ -102,6 +117,8 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
+        #[cfg(feature = "tls")]
+        Some(Command::Cert(command)) => Ok(cert::run(&command)),
     };
     match done {
         Ok(code) => code,

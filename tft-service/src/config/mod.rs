@@ -8,6 +8,7 @@ mod host;
 mod origin;
 mod secrets;
 pub mod settings;
+mod ssl_config;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -24,11 +25,12 @@ pub use crate::auth::{
     ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
 };
 pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
+use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
 ///
 /// # Defaults
-/// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
+/// Loopback, port 8000, plain HTTP, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
 /// checkpoint named `inference_rolling_window.parquet` in the working directory, its log synced every 200 ms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -37,6 +39,10 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// Ports besides, on which the same is served.
+    pub extra_ports: Vec<u16>,
+    /// The certificate; none is plain HTTP.
+    pub tls: TlsConfig,
     /// Who may call.
     pub auth: AuthConfig,
     /// Serve without a key on an address that others can reach.
@@ -101,7 +107,8 @@ pub struct Limits {
 pub struct Intervals {
     /// Between looks at whether the window's origin has advanced.
     pub inference: Duration,
-    /// Between checkpoints of a window that has changed.
+    /// Between checkpoints of a window that has changed, at least; sooner when the log has grown, see
+    /// [`Store::is_checkpoint_due`](tft_core::store::Store::is_checkpoint_due).
     pub checkpoint: Duration,
     /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
     /// power may take.
@@ -154,6 +161,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What only makes sense with a certificate.
+    #[error("{key} needs a certificate: set TLS_CERT_FILE and TLS_KEY_FILE, or give --tls-self-signed")]
+    NoCertificate {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+    },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
@@ -170,12 +183,15 @@ impl Config {
     /// # Errors
     /// Those of keys that do not go together; [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
-    /// loopback.
+    /// loopback; [`ConfigError::NoCertificate`] for a redirect to nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
         self.auth.check(self.host, self.insecure_no_auth)?;
         if self.cors_origins.is_any() && (!self.auth.is_development_mode() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
+        }
+        if self.tls.source.is_none() && self.tls.redirect.is_some() {
+            return Err(ConfigError::NoCertificate { key: "TLS_REDIRECT_PORT" });
         }
         Ok(())
     }
@@ -186,6 +202,8 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
+            extra_ports: Vec::new(),
+            tls: TlsConfig::default(),
             auth: AuthConfig::default(),
             insecure_no_auth: false,
             allowed_hosts: Vec::new(),
@@ -226,7 +244,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             inference: Duration::from_secs(5),
-            checkpoint: Duration::from_mins(1),
+            checkpoint: Duration::from_mins(15),
             sync: Duration::from_millis(200),
         }
     }

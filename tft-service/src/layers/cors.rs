@@ -41,8 +41,11 @@ pub(crate) enum OriginCheck {
 
 impl CorsPolicy {
     /// Builds the policy of a service that listens on `addresses`.
-    fn new(allowed: AllowedOrigins, addresses: &[SocketAddr]) -> Self {
-        Self { allowed, own: addresses.iter().flat_map(|&address| Origin::own(address)).collect() }
+    fn new(config: &Config, addresses: &[SocketAddr]) -> Self {
+        let scheme = if config.tls.source.is_some() { "https" } else { "http" };
+        let domain = config.tls.domain.as_deref();
+        let own = addresses.iter().flat_map(|&address| Origin::own(scheme, address, domain)).collect();
+        Self { allowed: config.cors_origins.clone(), own }
     }
 
     /// Decides about a request.
@@ -86,7 +89,7 @@ const EXPOSED: &str =
 
 impl Cors {
     pub(super) fn new(config: &Config, addresses: &[SocketAddr], shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), policy: CorsPolicy::new(config.cors_origins.clone(), addresses) }
+        Self { shared: Arc::clone(shared), policy: CorsPolicy::new(config, addresses) }
     }
 
     async fn preflight(&self, request: Request, origin: &OriginCheck) -> Reply {
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     fn check(origins: &[&str]) -> OriginCheck {
-        let policy = CorsPolicy::new(AllowedOrigins::default(), &["127.0.0.1:8000".parse().unwrap()]);
+        let policy = CorsPolicy::new(&Config::default(), &["127.0.0.1:8000".parse().unwrap()]);
         let headers = origins.iter().map(|origin| (header::ORIGIN, origin.parse().unwrap())).collect();
         policy.check(&headers)
     }

@@ -26,6 +26,12 @@ pub(crate) const NOW: &str = "2026-01-05T12:02:00Z";
 /// A running service; stopped and its files removed when dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// Every address that it listens on.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// The plain listener beside https.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) redirect: Option<SocketAddr>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) directory: TempDir,
     pub(crate) reload: ReloadHandle,
@@ -55,12 +61,24 @@ impl TestServer {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = Server::bind(&config, clock.clone()).unwrap();
-        let (address, reload) = (server.local_addr(), server.reload_handle());
+        let (address, addresses, redirect) =
+            (server.local_addr(), server.local_addrs(), server.redirect_addr());
+        let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel();
         let running = runtime.spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { address, clock, directory, reload, runtime, stop: Some(stop), running: Some(running) }
+        Self {
+            address,
+            addresses,
+            redirect,
+            clock,
+            directory,
+            reload,
+            runtime,
+            stop: Some(stop),
+            running: Some(running),
+        }
     }
 
     /// Stops the service and returns its files.

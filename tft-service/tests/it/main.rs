@@ -29,4 +29,6 @@ mod routes;
 mod security;
 mod slow_clients;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
 mod tokens;

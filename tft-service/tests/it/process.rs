@@ -65,6 +65,17 @@ impl Process {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// Waits for a line of the log that has a text.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_mins(1)).unwrap();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
         self.signal(signal);
@@ -181,6 +192,17 @@ fn what_is_unsafe_or_unusable_does_not_start() {
     assert!(line.contains("PERSISTENCE_FILE `no/such/folder/window.parquet` cannot be used: "), "{line}");
     let line = fails(command(path).args(["--model", "no/such/model"]));
     assert!(line.contains("no/such/model"), "{line}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_program_without_tls_does_not_become_plain_http_either() {
+    let directory = tempfile::tempdir().unwrap();
+    for args in [&["--tls-cert-file", "a.crt", "--tls-key-file", "a.key"][..], &["--tls-self-signed"]] {
+        let line = fails(command(directory.path()).args(["--port", "0"]).args(args));
+        let expected = "tft-service: TLS was asked for, and this program was built without the feature `tls`";
+        assert_eq!(line, expected);
+    }
 }
 
 #[test]

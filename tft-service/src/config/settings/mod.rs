@@ -11,6 +11,7 @@ mod log;
 mod network;
 mod rates;
 mod storage;
+mod tls;
 mod values;
 
 use std::path::Path;
@@ -27,8 +28,10 @@ pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
 pub use rates::RateSettings;
 pub use storage::StorageSettings;
+pub use tls::TlsSettings;
 pub(crate) use values::{number, set};
 
+use super::ssl_config::SslConfig;
 use super::{Config, ConfigError, Secrets};
 
 /// Every setting of the service; one table of the configuration file per field.
@@ -42,6 +45,9 @@ pub struct Settings {
     /// `[storage]`
     #[command(flatten)]
     pub storage: StorageSettings,
+    /// `[tls]`
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// `[browsers]`
     #[command(flatten)]
     pub browsers: BrowserSettings,
@@ -87,6 +93,23 @@ impl Settings {
         serde_json::from_value(Value::Object(merged)).map_err(|error| error.to_string())
     }
 
+    /// Puts these settings over those of an `ssl-config.json` and of the `MFC_*` variables, if there are any, and
+    /// returns what an operator should know about them.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`] if the file cannot be used, and [`ConfigError::Value`] for a variable.
+    pub(crate) fn over_ssl_config(
+        &self,
+        path: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<&'static str>), ConfigError> {
+        let Some(lower) = SslConfig::load(path, variable)? else { return Ok((self.clone(), Vec::new())) };
+        let mut settings = self.clone();
+        settings.tls.fill_from(&lower);
+        settings.network.fill_from(&lower);
+        Ok((settings, lower.remarks()))
+    }
+
     /// Checks the settings and fills in defaults.
     ///
     /// # Errors
@@ -98,6 +121,8 @@ impl Settings {
         self.rates.apply(&mut config, secrets)?;
         self.network.apply(&mut config)?;
         self.storage.apply(&mut config)?;
+        // After the address and the checkpoint, which a self-signed certificate depends on.
+        self.tls.apply(&mut config)?;
         self.browsers.apply(&mut config)?;
         self.limits.apply(&mut config)?;
         self.log.apply(&mut config)?;
