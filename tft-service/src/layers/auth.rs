@@ -32,10 +32,8 @@ impl Authenticate {
             Err(denied) => denied,
         };
         let verdict = self.shared.limiter.count_failure(address, self.shared.clock.monotonic()).await;
-        let refusal = match verdict.is_allowed {
-            true => Refusal::Denied(denied),
-            false => Refusal::TooManyRequests(verdict),
-        };
+        let refusal =
+            if verdict.is_allowed { Refusal::Denied(denied) } else { Refusal::TooManyRequests(verdict) };
         Err((refusal, denied.key_id()))
     }
 
