@@ -50,6 +50,14 @@ impl KeySet {
         self.digests.is_empty()
     }
 
+    /// Returns whether a principal that was authenticated once still is.
+    pub(crate) fn knows(&self, principal: Principal) -> bool {
+        match principal {
+            Principal::Key(index) => index < self.digests.len(),
+            Principal::Network(_) => self.is_development_mode(),
+        }
+    }
+
     /// Returns who sent a request.
     ///
     /// # Errors

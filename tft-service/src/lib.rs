@@ -51,6 +51,7 @@ mod pipeline;
 mod server;
 mod snapshot;
 mod state;
+mod stream;
 mod wire;
 
 pub use config::Config;

@@ -28,6 +28,7 @@ use crate::persistence;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
+use crate::stream::Hub;
 
 /// A service that listens and has not begun to answer.
 #[derive(Debug)]
@@ -75,8 +76,8 @@ impl Server {
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
-        let state =
-            ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
+        let hub = Hub::new(Arc::new(Snapshot::new(empty)), 16);
+        let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(config, engine, &state, &clock, wake)?;
         let pipeline = Arc::new(Pipeline::new(config, address, clock, state));
