@@ -20,6 +20,8 @@ pub enum RouteClass {
     Predictions,
     /// Reading alerts.
     Alerts,
+    /// Everything else that is limited.
+    Other,
     /// Not limited: probes of health and status.
     Exempt,
 }
@@ -75,6 +77,7 @@ impl RateLimiter {
             Bucket::Route(RouteClass::Feed) => Some(self.limits.feed),
             Bucket::Route(RouteClass::Predictions) => Some(self.limits.predictions),
             Bucket::Route(RouteClass::Alerts) => Some(self.limits.alerts),
+            Bucket::Route(RouteClass::Other) => Some(self.limits.other),
             Bucket::Route(RouteClass::Exempt) => None,
             Bucket::AuthenticationFailures => Some(self.limits.authentication_failures),
         }

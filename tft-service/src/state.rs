@@ -16,8 +16,8 @@ use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWi
 
 use crate::clock::Clock;
 use crate::http::BodyType;
+use crate::hub::Hub;
 use crate::snapshot::Snapshot;
-use crate::stream::Hub;
 
 /// The shared state of the service.
 #[derive(Debug)]

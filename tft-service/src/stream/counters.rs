@@ -4,14 +4,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How a stream is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
+#[non_exhaustive]
+pub enum StreamProtocol {
+    /// `GET /ws`.
     WebSocket,
+    /// `GET /events`.
     Events,
 }
 
 /// What is counted about live streams.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub struct StreamCounters {
     websocket_clients: AtomicUsize,
     events_clients: AtomicUsize,
     dropped: AtomicU64,
@@ -19,12 +22,12 @@ pub(crate) struct Counters {
     messages_received: AtomicU64,
 }
 
-impl Protocol {
+impl StreamProtocol {
     /// Every protocol.
-    pub(crate) const ALL: [Self; 2] = [Self::WebSocket, Self::Events];
+    pub const ALL: [Self; 2] = [Self::WebSocket, Self::Events];
 
     /// Returns its name as a label's value.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
             Self::Events => "events",
@@ -32,32 +35,32 @@ impl Protocol {
     }
 }
 
-impl Counters {
+impl StreamCounters {
     /// Returns how many streams are open: `tft_stream_clients{protocol}`.
-    pub(crate) fn clients(&self, protocol: Protocol) -> usize {
+    pub fn clients(&self, protocol: StreamProtocol) -> usize {
         self.gauge(protocol).load(Ordering::Relaxed)
     }
 
     /// Returns how many streams were ended because the client was too slow: `tft_stream_dropped_total`.
-    pub(crate) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
     /// Returns how many messages were sent: `tft_stream_messages_sent_total`.
-    pub(crate) fn messages_sent(&self) -> u64 {
+    pub fn messages_sent(&self) -> u64 {
         self.messages_sent.load(Ordering::Relaxed)
     }
 
     /// Returns how many messages came: `tft_stream_messages_received_total`.
-    pub(crate) fn messages_received(&self) -> u64 {
+    pub fn messages_received(&self) -> u64 {
         self.messages_received.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_opened(&self, protocol: Protocol) {
+    pub(super) fn count_opened(&self, protocol: StreamProtocol) {
         self.gauge(protocol).fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_closed(&self, protocol: Protocol) {
+    pub(super) fn count_closed(&self, protocol: StreamProtocol) {
         self.gauge(protocol).fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -73,10 +76,10 @@ impl Counters {
         self.messages_received.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn gauge(&self, protocol: Protocol) -> &AtomicUsize {
+    fn gauge(&self, protocol: StreamProtocol) -> &AtomicUsize {
         match protocol {
-            Protocol::WebSocket => &self.websocket_clients,
-            Protocol::Events => &self.events_clients,
+            StreamProtocol::WebSocket => &self.websocket_clients,
+            StreamProtocol::Events => &self.events_clients,
         }
     }
 }

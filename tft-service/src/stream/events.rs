@@ -14,13 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::ending::Ending;
-use super::hub::Update;
-use super::interest::Interest;
 use super::messages::Complaint;
 use super::seats::Seat;
 use super::session::{Caller, Streams, received};
 use crate::auth::Principal;
-use crate::wire::LiveKind;
+use crate::hub::Update;
+use crate::wire::{Interest, LiveKind};
 
 /// A client's events.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ struct Outlet {
 
 /// The reply's body.
 #[derive(Debug)]
-pub(super) struct EventsBody {
+pub(crate) struct EventsBody {
     receiver: mpsc::Receiver<Bytes>,
     is_cut: Arc<AtomicBool>,
 }
@@ -54,7 +53,7 @@ pub(super) struct EventsBody {
 /// The client did not read fast enough.
 #[derive(Debug, thiserror::Error)]
 #[error("the client reads too slowly")]
-pub(super) struct TooSlow;
+pub(crate) struct TooSlow;
 
 impl Events {
     /// Prepares a stream and its reply's body; `seen` is what the client sent as `Last-Event-ID`.

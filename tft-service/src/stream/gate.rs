@@ -5,38 +5,50 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
+use tokio::sync::watch;
 
 use super::messages::Credentials;
-use crate::auth::{KeySet, Principal};
+use crate::auth::Principal;
 use crate::clock::Clock;
-use crate::limits::{Bucket, RateLimiter};
+use crate::layers::Shared;
+use crate::limits::Bucket;
 
 /// Decides about `auth` messages as the requests' authentication decides about headers.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    keys: Arc<KeySet>,
-    limiter: Arc<RateLimiter>,
-    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    /// Counts changes of the keys.
+    changes: watch::Sender<u64>,
 }
 
 impl Gate {
-    pub(crate) fn new(keys: Arc<KeySet>, limiter: Arc<RateLimiter>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, limiter, clock }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, changes: watch::Sender::default() }
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    /// Tells of changes of the keys: after each, [`still_admits`](Self::still_admits) may answer otherwise.
+    pub(super) fn changed(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Returns who has sent a message of credentials; none if they are not valid. Failures count as those of requests.
     pub(super) fn admit(&self, credentials: &Credentials, client: IpAddr) -> Option<Principal> {
-        let admitted = as_headers(credentials).and_then(|headers| self.keys.authenticate(&headers, client).ok());
+        let admitted = as_headers(credentials).and_then(|headers| self.shared.keys.authenticate(&headers, client).ok());
         if admitted.is_none() {
             let address = Principal::of_address(client);
-            self.limiter.count(Bucket::AuthenticationFailures, address, self.clock.monotonic());
+            let now = self.shared.clock.monotonic();
+            self.shared.limiter.count(Bucket::AuthenticationFailures, address, now);
         }
         admitted
     }
 
     /// Returns whether somebody who was admitted still would be.
     pub(super) fn still_admits(&self, principal: Principal) -> bool {
-        self.keys.knows(principal)
+        self.shared.keys.knows(principal)
     }
 }
 

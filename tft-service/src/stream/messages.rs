@@ -6,8 +6,7 @@ use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 use tft_core::time::Timestamp;
 
-use super::interest::{StreamName, shorten};
-use crate::wire::to_json;
+use crate::wire::{StreamName, shorten, to_json};
 
 /// What a client sends. Not `Debug`: it may hold a secret.
 pub(super) enum ClientMessage {

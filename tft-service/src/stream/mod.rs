@@ -44,16 +44,12 @@
 //! Owns sessions, their limits, and what they share. Publishing is one pointer handed on: an update is rendered once for
 //! each selection that somebody has, by the first session that needs it.
 
-mod alerts;
 mod config;
 mod counters;
 mod ending;
 mod events;
 mod gate;
-mod handshake;
-mod hub;
 mod inlet;
-mod interest;
 mod messages;
 mod pace;
 mod seats;
@@ -61,9 +57,6 @@ mod session;
 mod websocket;
 
 pub use config::StreamConfig;
-pub(crate) use counters::{Counters, Protocol};
+pub use counters::{StreamCounters, StreamProtocol};
 pub(crate) use gate::Gate;
-pub(crate) use handshake::{HandshakeError, is_websocket_upgrade};
-pub(crate) use hub::Hub;
-pub(crate) use interest::{Interest, StreamName};
 pub(crate) use session::{Caller, Streams};

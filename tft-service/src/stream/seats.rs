@@ -3,27 +3,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
-
 use super::config::StreamConfig;
-use super::counters::{Counters, Protocol};
+use super::counters::{StreamCounters, StreamProtocol};
 use crate::auth::Principal;
 
 /// The places that streams take.
 #[derive(Debug)]
 pub(super) struct Seats {
     config: StreamConfig,
-    counters: Arc<Counters>,
+    counters: Arc<StreamCounters>,
     taken: Mutex<Taken>,
-    /// How many are taken, for those who wait for none to be.
-    count: watch::Sender<usize>,
 }
 
 /// A stream's place, until dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Arc<Seats>,
-    protocol: Protocol,
+    protocol: StreamProtocol,
     principal: Principal,
     is_pending: bool,
 }
@@ -45,8 +41,8 @@ struct Taken {
 }
 
 impl Seats {
-    pub(super) fn new(config: StreamConfig, counters: Arc<Counters>) -> Arc<Self> {
-        Arc::new(Self { config, counters, taken: Mutex::default(), count: watch::Sender::new(0) })
+    pub(super) fn new(config: StreamConfig, counters: Arc<StreamCounters>) -> Arc<Self> {
+        Arc::new(Self { config, counters, taken: Mutex::default() })
     }
 
     /// Takes a place for somebody; for a network address where nobody has authenticated yet.
@@ -55,7 +51,7 @@ impl Seats {
     /// [`NoSeat`].
     pub(super) fn take(
         self: &Arc<Self>,
-        protocol: Protocol,
+        protocol: StreamProtocol,
         principal: Principal,
         is_pending: bool,
     ) -> Result<Seat, NoSeat> {
@@ -68,15 +64,8 @@ impl Seats {
         taken.add(principal, self.config.clients_per_principal_max)?;
         taken.all += 1;
         taken.pending += usize::from(is_pending);
-        self.count.send_replace(taken.all);
         self.counters.count_opened(protocol);
         Ok(Seat { seats: Arc::clone(self), protocol, principal, is_pending })
-    }
-
-    /// Waits until no place is taken.
-    pub(super) async fn wait_until_empty(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.count.subscribe().wait_for(|&count| count == 0).await;
     }
 }
 
@@ -107,7 +96,6 @@ impl Drop for Seat {
         taken.all -= 1;
         taken.pending -= usize::from(self.is_pending);
         self.seats.counters.count_closed(self.protocol);
-        self.seats.count.send_replace(taken.all);
     }
 }
 
@@ -151,7 +139,7 @@ mod tests {
     #[test]
     fn every_limit_holds_at_its_value() {
         let seats = seats();
-        let take = |principal, is_pending| seats.take(Protocol::Events, principal, is_pending);
+        let take = |principal, is_pending| seats.take(StreamProtocol::Events, principal, is_pending);
         let held = [take(A, false).unwrap(), take(A, false).unwrap()];
         assert_eq!(take(A, false).unwrap_err(), NoSeat::FullForPrincipal);
         let mut pending = take(B, true).unwrap();
@@ -161,10 +149,9 @@ mod tests {
         pending.give_to(B).unwrap();
         let last = take(B, true).unwrap();
         assert_eq!(take(Principal::Key(2), false).unwrap_err(), NoSeat::Full);
-        assert_eq!(seats.counters.clients(Protocol::Events), 4);
+        assert_eq!(seats.counters.clients(StreamProtocol::Events), 4);
         drop((held, pending, last));
-        assert_eq!(seats.counters.clients(Protocol::Events), 0);
+        assert_eq!(seats.counters.clients(StreamProtocol::Events), 0);
         assert!(seats.taken.lock().unwrap().by_principal.is_empty());
-        assert_eq!(*seats.count.borrow(), 0);
     }
 }

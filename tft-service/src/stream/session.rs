@@ -3,32 +3,37 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
+use hyper::header::HeaderValue;
+use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
 use super::config::StreamConfig;
-use super::counters::Counters;
+use super::counters::{StreamCounters, StreamProtocol};
 use super::ending::Ending;
+use super::events::{Events, EventsBody};
 use super::gate::Gate;
-use super::hub::{Hub, Update};
-use super::interest::Interest;
 use super::messages::{Answer, Complaint, DataRequest, Subscription};
-use super::seats::Seats;
+use super::seats::{NoSeat, Seat, Seats};
+use super::websocket::WebSocket;
 use crate::auth::Principal;
 use crate::clock::Clock;
+use crate::http::{Refusal, Request, accept_websocket};
+use crate::hub::{Hub, Update};
+use crate::server::Connection;
 use crate::state::ServiceState;
-use crate::wire::render_rows;
+use crate::wire::{Interest, render_rows};
 
 /// All streams of a service.
 #[derive(Debug)]
 pub(crate) struct Streams {
     pub(super) config: StreamConfig,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<StreamCounters>,
     pub(super) seats: Arc<Seats>,
     pub(super) gate: Gate,
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
-    signals: watch::Sender<Signals>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// Whom a stream is for.
@@ -40,44 +45,86 @@ pub(crate) struct Caller {
     pub(crate) principal: Option<Principal>,
 }
 
-/// What every stream must react to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Signals {
-    is_stopping: bool,
-    /// Counts changes of the keys.
-    key_changes: u64,
-}
-
 impl Streams {
     pub(crate) fn new(
         config: StreamConfig,
         gate: Gate,
         state: Arc<ServiceState>,
-        clock: Arc<dyn Clock>,
+        stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::<StreamCounters>::default();
         let seats = Seats::new(config, Arc::clone(&counters));
-        Arc::new(Self { config, counters, seats, gate, state, clock, signals: watch::Sender::default() })
+        let clock = gate.clock();
+        Arc::new(Self { config, counters, seats, gate, state, clock, stopping })
     }
 
-    /// Ends every stream, and refuses new ones.
-    pub(crate) fn stop(&self) {
-        self.signals.send_modify(|signals| signals.is_stopping = true);
+    /// Opens the WebSocket that a request asks for, and returns its `Sec-WebSocket-Accept`; what is said over it
+    /// begins when the reply has been sent.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it is no opening handshake, or there are too many streams.
+    pub(crate) fn open_websocket(
+        self: &Arc<Self>,
+        request: &mut Request,
+        caller: Caller,
+        connection: Option<Connection>,
+    ) -> Result<HeaderValue, Refusal> {
+        let accepted = accept_websocket(request.method(), request.version(), request.headers());
+        let accepted = accepted.map_err(Refusal::NoWebSocket)?;
+        if !request.body().is_end_stream() {
+            return Err(Refusal::BadRequest("a request that opens a WebSocket has no body".into()));
+        }
+        let seat = self.seat(StreamProtocol::WebSocket, &caller)?;
+        let upgrade = hyper::upgrade::on(request);
+        let streams = Arc::clone(self);
+        tokio::spawn(async move {
+            // Held until the end: the connection counts as open, and as busy.
+            let _open = connection.as_ref().map(|connection| connection.activity.begin());
+            // Fails if the client went away before the reply.
+            if let Ok(upgraded) = upgrade.await {
+                WebSocket::new(streams, TokioIo::new(upgraded), caller, seat).await.serve().await;
+            }
+        });
+        Ok(accepted)
     }
 
-    /// Ends the streams of keys that are not valid any more; to be called after keys were replaced.
-    pub(crate) fn recheck_keys(&self) {
-        self.signals.send_modify(|signals| signals.key_changes += 1);
+    /// Opens a stream of events, and returns the reply's body; `seen` is the state that the client has already.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there are too many streams.
+    pub(crate) fn open_events(
+        self: &Arc<Self>,
+        caller: Caller,
+        interest: Interest,
+        seen: Option<String>,
+    ) -> Result<EventsBody, Refusal> {
+        let principal = caller.principal.ok_or(Refusal::InvalidKey)?;
+        let seat = self.seat(StreamProtocol::Events, &caller)?;
+        let (events, body) = Events::new(Arc::clone(self), caller, seat, (interest, seen));
+        tokio::spawn(events.serve(principal));
+        Ok(body)
     }
 
-    /// Waits until there is no stream.
-    pub(crate) async fn closed(&self) {
-        self.seats.wait_until_empty().await;
+    /// Returns how many names of servers a subscription may have.
+    pub(crate) fn servers_max(&self) -> usize {
+        self.config.servers_max
+    }
+
+    fn seat(&self, protocol: StreamProtocol, caller: &Caller) -> Result<Seat, Refusal> {
+        if *self.stopping.borrow() {
+            return Err(Refusal::Busy);
+        }
+        let principal = caller.principal.unwrap_or_else(|| Principal::of_address(caller.client));
+        let seat = self.seats.take(protocol, principal, caller.principal.is_none());
+        seat.map_err(|no_seat| match no_seat {
+            NoSeat::Full => Refusal::Busy,
+            NoSeat::FullForPrincipal => Refusal::TooManyStreams,
+        })
     }
 
     /// Returns what is counted about streams.
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+    pub(crate) fn counters(&self) -> Arc<StreamCounters> {
+        Arc::clone(&self.counters)
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -133,28 +180,25 @@ impl Streams {
 
     /// Waits for what ends the stream of somebody who was admitted; looks now and then, because tokens expire.
     pub(super) async fn until_ended(&self, principal: Principal) -> Ending {
-        let mut signals = self.signals.subscribe();
+        let mut keys = self.gate.changed();
         loop {
-            if signals.borrow_and_update().is_stopping {
-                return Ending::Stopping;
-            }
+            keys.mark_unchanged();
             if !self.gate.still_admits(principal) {
                 return Ending::Revoked;
             }
-            // Time passing is a reason to look as good as a signal.
-            let _ = tokio::time::timeout(self.config.heartbeat_interval, signals.changed()).await;
+            tokio::select! {
+                ending = self.until_stopping() => return ending,
+                Ok(()) = keys.changed() => {}
+                () = tokio::time::sleep(self.config.heartbeat_interval) => {}
+            }
         }
     }
 
     /// Waits until the service stops.
     pub(super) async fn until_stopping(&self) -> Ending {
-        // The sender lives as long as `self`.
-        let _ = self.signals.subscribe().wait_for(|signals| signals.is_stopping).await;
+        // Without a sender there is no service any more.
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
         Ending::Stopping
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.signals.borrow().is_stopping
     }
 
     fn timestamp(&self) -> String {

@@ -19,15 +19,14 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::config::StreamConfig;
 use super::ending::Ending;
-use super::hub::Update;
 use super::inlet::Inlet;
-use super::interest::Interest;
 use super::messages::{ClientMessage, Complaint, Credentials};
 use super::pace::Pace;
 use super::seats::{NoSeat, Seat};
 use super::session::{Caller, Streams, received};
 use crate::auth::Principal;
-use crate::wire::LiveKind;
+use crate::hub::Update;
+use crate::wire::{Interest, LiveKind};
 
 /// A client's WebSocket.
 #[derive(Debug)]

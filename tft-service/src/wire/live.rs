@@ -10,12 +10,12 @@ use tft_core::time::{Step, Timestamp};
 use tft_core::window::ServerView;
 
 use super::alerts::{self, AlertEntry, utc};
+use super::interest::{Interest, StreamName};
 use super::predictions;
 use super::selection::Selection;
 use super::server::{Part, ServerEntry, StateEntry};
 use super::summary::{Environment, Summary};
 use crate::snapshot::FleetView;
-use crate::stream::{Interest, StreamName};
 
 /// Which message tells a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

@@ -6,10 +6,14 @@
 
 mod arrow;
 mod client;
+mod commands;
 mod demo;
 mod feed;
 mod harness;
+mod host;
 mod hostile_input;
+mod http2;
+mod http_shapes;
 mod kill;
 mod migration;
 mod model;

@@ -122,7 +122,7 @@ fn parse_server(name: &str) -> Result<String, InterestError> {
 }
 
 /// Cuts text from outside down to what a message should repeat.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

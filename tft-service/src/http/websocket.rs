@@ -28,7 +28,7 @@ pub(crate) fn is_websocket_upgrade(method: &Method, headers: &HeaderMap) -> bool
 ///
 /// # Errors
 /// [`HandshakeError`] if the request is no opening handshake by section 4.2.1 of RFC 6455.
-pub(super) fn accept(
+pub(crate) fn accept_websocket(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
@@ -83,21 +83,21 @@ mod tests {
     fn refused(change: impl FnOnce(&mut HeaderMap)) -> HandshakeError {
         let mut headers = headers();
         change(&mut headers);
-        accept(&Method::GET, Version::HTTP_11, &headers).unwrap_err()
+        accept_websocket(&Method::GET, Version::HTTP_11, &headers).unwrap_err()
     }
 
     #[test]
     fn the_example_of_the_rfc_is_accepted() {
-        let accepted = accept(&Method::GET, Version::HTTP_11, &headers()).unwrap();
+        let accepted = accept_websocket(&Method::GET, Version::HTTP_11, &headers()).unwrap();
         assert_eq!(accepted, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
     fn what_is_no_handshake_is_refused_for_its_reason() {
         use HandshakeError::{BadKey, NotAnUpgrade, WrongHttp, WrongVersion};
-        let version = |version| accept(&Method::GET, version, &headers()).unwrap_err();
+        let version = |version| accept_websocket(&Method::GET, version, &headers()).unwrap_err();
         assert_eq!((version(Version::HTTP_10), version(Version::HTTP_2)), (WrongHttp, WrongHttp));
-        assert_eq!(accept(&Method::HEAD, Version::HTTP_11, &headers()).unwrap_err(), NotAnUpgrade);
+        assert_eq!(accept_websocket(&Method::HEAD, Version::HTTP_11, &headers()).unwrap_err(), NotAnUpgrade);
         let set = |name, value: &'static str| {
             refused(|headers| {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -1,15 +1,15 @@
 //! Where states of the fleet are published, and rendered once for all who want the same of them.
 
+mod changes;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hyper::body::Bytes;
 use tokio::sync::{OnceCell, broadcast};
 
-use super::alerts;
-use super::interest::Interest;
 use crate::snapshot::Snapshot;
-use crate::wire::{LiveKind, render_alert_event, render_live};
+use crate::wire::{Interest, LiveKind, render_alert_event, render_live};
 
 /// Hands every published state to every stream.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub(crate) struct Update {
 
 /// A rendered `alert` message.
 #[derive(Debug)]
-pub(super) struct AlertEvent {
-    pub(super) server: String,
-    pub(super) text: Bytes,
+pub(crate) struct AlertEvent {
+    pub(crate) server: String,
+    pub(crate) text: Bytes,
 }
 
 impl Hub {
@@ -58,12 +58,12 @@ impl Hub {
     }
 
     /// Returns the newest state, and those that follow it.
-    pub(super) fn subscribe(&self) -> (Arc<Update>, broadcast::Receiver<Arc<Update>>) {
+    pub(crate) fn subscribe(&self) -> (Arc<Update>, broadcast::Receiver<Arc<Update>>) {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&newest), self.updates.subscribe())
     }
 
-    pub(super) fn newest(&self) -> Arc<Update> {
+    pub(crate) fn newest(&self) -> Arc<Update> {
         Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -72,7 +72,7 @@ impl Update {
     fn after(before: &Self, snapshot: Arc<Snapshot>, has_streams: bool) -> Self {
         let mut alerts = Vec::new();
         if has_streams {
-            let changes = alerts::changes(&before.snapshot.view, &snapshot.view);
+            let changes = changes::changes(&before.snapshot.view, &snapshot.view);
             alerts.extend(changes.into_iter().map(|change| AlertEvent {
                 server: change.alert.server.as_str().to_owned(),
                 text: render_alert_event(&snapshot.view, change.previous, &change.alert).into(),
@@ -82,29 +82,29 @@ impl Update {
     }
 
     /// Returns what tells this state from others, also those of a process before.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("{}.{}", self.tick(), self.sequence)
     }
 
     /// Returns the number of feeds that the state knows of.
-    pub(super) fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         self.snapshot.view.tick
     }
 
     /// Returns whether the newest forecast has a server.
-    pub(super) fn has_server(&self, name: &str) -> bool {
+    pub(crate) fn has_server(&self, name: &str) -> bool {
         self.snapshot.view.assessment.forecast.server(name).is_some()
     }
 
     /// Returns the `alert` messages that somebody wants.
-    pub(super) fn alerts<'a>(&'a self, interest: &'a Interest) -> impl Iterator<Item = &'a AlertEvent> {
+    pub(crate) fn alerts<'a>(&'a self, interest: &'a Interest) -> impl Iterator<Item = &'a AlertEvent> {
         self.alerts.iter().filter(|event| interest.has_alert_of(&event.server))
     }
 
     /// Returns the message that tells what somebody wants to know of this state; none if the process is ending.
     ///
     /// Rendering a large fleet takes a while: it happens once, beside the threads that serve others.
-    pub(super) async fn render(self: &Arc<Self>, kind: LiveKind, interest: &Arc<Interest>) -> Option<Bytes> {
+    pub(crate) async fn render(self: &Arc<Self>, kind: LiveKind, interest: &Arc<Interest>) -> Option<Bytes> {
         let cell = self.cell(kind, interest);
         let rendering = || async {
             let (update, interest) = (Arc::clone(self), Arc::clone(interest));
