@@ -20,7 +20,8 @@ pub(super) struct AlertChange {
 /// Compares states instead of repeating the transitions of an assessment, so that a new monitor, which knows no
 /// alerts yet, does not make those that were firing fire again.
 pub(super) fn changes(before: &FleetView, after: &FleetView) -> Vec<AlertChange> {
-    let mut known: HashMap<&str, &Alert> = told(before).map(|alert| (alert.fingerprint.as_str(), alert)).collect();
+    let mut known: HashMap<&str, &Alert> =
+        told(before).map(|alert| (alert.fingerprint.as_str(), alert)).collect();
     let mut changes = Vec::new();
     for alert in told(after) {
         let previous = known.remove(alert.fingerprint.as_str());

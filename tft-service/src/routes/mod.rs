@@ -102,7 +102,14 @@ pub static ROUTES: [Route; 9] = [
 
 impl Route {
     const fn open(path: &'static str, endpoint: Endpoint) -> Self {
-        Self { method: Method::GET, path, class: RouteClass::Exempt, is_open: true, authenticates_later: false, endpoint }
+        Self {
+            method: Method::GET,
+            path,
+            class: RouteClass::Exempt,
+            is_open: true,
+            authenticates_later: false,
+            endpoint,
+        }
     }
 
     const fn protected(method: Method, path: &'static str, class: RouteClass, endpoint: Endpoint) -> Self {

@@ -67,7 +67,18 @@ impl Events {
         let is_cut = Arc::<AtomicBool>::default();
         let body = EventsBody { receiver, is_cut: Arc::clone(&is_cut) };
         let outlet = Outlet { sender, is_cut };
-        (Self { streams, caller, interest: Arc::new(interest), seen, outlet, is_amid_event: false, _seat: seat }, body)
+        (
+            Self {
+                streams,
+                caller,
+                interest: Arc::new(interest),
+                seen,
+                outlet,
+                is_amid_event: false,
+                _seat: seat,
+            },
+            body,
+        )
     }
 
     /// Sends events to somebody who is admitted, until either side ends it.

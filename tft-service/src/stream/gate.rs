@@ -37,7 +37,8 @@ impl Gate {
 
     /// Returns who has sent a message of credentials; none if they are not valid. Failures count as those of requests.
     pub(super) fn admit(&self, credentials: &Credentials, client: IpAddr) -> Option<Principal> {
-        let admitted = as_headers(credentials).and_then(|headers| self.shared.keys.authenticate(&headers, client).ok());
+        let admitted =
+            as_headers(credentials).and_then(|headers| self.shared.keys.authenticate(&headers, client).ok());
         if admitted.is_none() {
             let address = Principal::of_address(client);
             let now = self.shared.clock.monotonic();

@@ -164,7 +164,11 @@ impl Streams {
     }
 
     /// Returns the rows that a client asks for, or what is wrong with its request.
-    pub(super) async fn rows(&self, request: &DataRequest, interest: &Arc<Interest>) -> Result<Bytes, Ending> {
+    pub(super) async fn rows(
+        &self,
+        request: &DataRequest,
+        interest: &Arc<Interest>,
+    ) -> Result<Bytes, Ending> {
         let limit = match request.limit() {
             Ok(limit) => limit,
             Err(complaint) => return Ok(self.error(&complaint)),

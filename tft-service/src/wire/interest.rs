@@ -63,7 +63,8 @@ impl Interest {
     ) -> Result<Self, InterestError> {
         let mut interest = Self::default();
         if let Some(names) = streams {
-            interest.streams = names.iter().map(|name| parse_stream(name.as_ref())).collect::<Result<_, _>>()?;
+            interest.streams =
+                names.iter().map(|name| parse_stream(name.as_ref())).collect::<Result<_, _>>()?;
         }
         if let Some(names) = servers {
             if names.len() > servers_max {

@@ -107,7 +107,12 @@ pub(crate) fn render_alert_event(
 
 /// Renders the newest `limit` closed steps with samples over the servers that somebody wants to know of, the newest
 /// steps first and servers by name within a step.
-pub(crate) fn render_rows(window: &RollingWindow, interest: &Interest, limit: usize, now: Timestamp) -> Vec<u8> {
+pub(crate) fn render_rows(
+    window: &RollingWindow,
+    interest: &Interest,
+    limit: usize,
+    now: Timestamp,
+) -> Vec<u8> {
     let servers: Vec<_> =
         window.servers().filter(|server| interest.has_server(server.name().as_str())).collect();
     let newest = servers.iter().map(ServerView::newest_step).max();

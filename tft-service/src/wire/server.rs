@@ -94,7 +94,8 @@ impl Serialize for StateEntry<'_> {
 impl Serialize for CurrentValues<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let StateEntry { part, forecast, .. } = self.0;
-        let named = |forecast: &MetricForecast| (&part.schema.metrics()[forecast.metric].name, forecast.current);
+        let named =
+            |forecast: &MetricForecast| (&part.schema.metrics()[forecast.metric].name, forecast.current);
         serializer.collect_map(forecast.metrics.iter().map(named))
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tft_core::time::Timestamp;
 use tft_service::clock::ManualClock;
 use tft_service::config::ApiKey;
-use tft_service::{Config, Server, ServiceError};
+use tft_service::{Config, Server, ServiceError, StreamCounters};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) directory: TempDir,
+    pub(crate) streams: Arc<StreamCounters>,
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<(), ServiceError>>>,
@@ -54,12 +55,17 @@ impl TestServer {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = Server::bind(&config, clock.clone()).unwrap();
-        let address = server.local_addr();
+        let (address, streams) = (server.local_addr(), server.stream_counters());
         let (stop, stopped) = oneshot::channel();
         let running = runtime.spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { address, clock, directory, runtime, stop: Some(stop), running: Some(running) }
+        Self { address, clock, directory, streams, runtime, stop: Some(stop), running: Some(running) }
+    }
+
+    /// Runs what a client does, beside the service.
+    pub(crate) fn block_on<T>(&self, client: impl Future<Output = T>) -> T {
+        self.runtime.block_on(client)
     }
 
     /// Stops the service and returns its files.

@@ -22,3 +22,7 @@ mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+mod stream;
+mod stream_events;
+mod stream_frames;
+mod websocket;

@@ -31,7 +31,8 @@ impl StreamSettings {
     /// Checks what is given and sets it.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
         let stream = &mut config.stream;
-        let streams = |key| move |text: &str| number(key, text, 1..=100_000, "is not a number of streams, 1 to 100000");
+        let streams =
+            |key| move |text: &str| number(key, text, 1..=100_000, "is not a number of streams, 1 to 100000");
         set(&mut stream.clients_max, self.streams_max.as_deref(), streams("TFT_STREAMS_MAX"))?;
         let text = self.streams_per_key_max.as_deref();
         set(&mut stream.clients_per_principal_max, text, streams("TFT_STREAMS_PER_KEY_MAX"))?;
