@@ -82,6 +82,8 @@ impl Ending {
             Error::Protocol(_) | Error::AttackAttempt => Self::BadFrame,
             Error::WriteBufferFull(_) => Self::TooSlow,
             Error::Io(error) if error.kind() == std::io::ErrorKind::QuotaExceeded => Self::Flood,
+            // The connection's own deadline for writes.
+            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::TooSlow,
             _ => Self::PeerLeft,
         }
     }

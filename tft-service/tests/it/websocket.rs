@@ -71,6 +71,28 @@ impl Client {
         }
     }
 
+    /// Returns the next message before an update of the state; none when that comes, while the service's clock runs.
+    pub(crate) async fn next_before_update(&mut self, server: &TestServer) -> Option<Value> {
+        let next = async {
+            loop {
+                if let Message::Text(text) = self.socket.next().await.unwrap().unwrap() {
+                    return serde_json::from_str::<Value>(&text).unwrap();
+                }
+            }
+        };
+        let running = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                server.clock.advance(Duration::from_millis(20));
+            }
+        };
+        let message = tokio::select! {
+            message = timeout(PATIENCE, next) => message.expect("no message"),
+            () = running => unreachable!("time does not end"),
+        };
+        (message["type"] != "data_update").then_some(message)
+    }
+
     /// Reads to the end, and returns the close frame's code and reason.
     pub(crate) async fn ended(&mut self) -> (u16, String) {
         let reading = async {
