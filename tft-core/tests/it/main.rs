@@ -53,4 +53,5 @@ mod store;
 mod streaming;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
+mod window_model;
 mod window_properties;

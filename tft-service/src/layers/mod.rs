@@ -38,7 +38,7 @@ use self::finish::Finish;
 use self::hosts::CheckHost;
 use self::quota::Quota;
 use crate::audit::Audit;
-use crate::auth::{KeySet, Principal};
+use crate::auth::{KeyRing, Principal};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::http::{Refusal, Reply, Request, drain};
@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Audit,
-    pub(crate) keys: KeySet,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) limiter: RateLimiter,
 }
 

@@ -16,6 +16,7 @@ pub(super) enum Ending {
     AuthTimeout,
     AuthExpected,
     AuthFailed,
+    ScopeMissing,
     /// The key or token is not valid any more.
     Revoked,
     TooManyOfPrincipal,
@@ -41,6 +42,7 @@ impl Ending {
             Self::AuthTimeout
             | Self::AuthExpected
             | Self::AuthFailed
+            | Self::ScopeMissing
             | Self::Revoked
             | Self::TooManyOfPrincipal
             | Self::Flood => CloseCode::Policy,
@@ -59,6 +61,7 @@ impl Ending {
             Self::AuthTimeout => "not authenticated in time",
             Self::AuthExpected => "the first message must be `auth`",
             Self::AuthFailed => "invalid or missing API key",
+            Self::ScopeMissing => "insufficient_scope",
             Self::Revoked => "the key or token is not valid any more",
             Self::TooManyOfPrincipal => "too many streams of this key or address",
             Self::TooManyClients => "too many streams",

@@ -3,27 +3,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::HeaderMap;
-use hyper::header::{self, HeaderValue};
 use tokio::sync::watch;
 
+use super::ending::Ending;
 use super::messages::Credentials;
-use crate::auth::Principal;
+use crate::auth::{Principal, Scope};
 use crate::clock::Clock;
 use crate::layers::Shared;
-use crate::limits::Bucket;
 
 /// Decides about `auth` messages as the requests' authentication decides about headers.
 #[derive(Debug)]
 pub(crate) struct Gate {
     shared: Arc<Shared>,
-    /// Counts changes of the keys.
-    changes: watch::Sender<u64>,
 }
 
 impl Gate {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, changes: watch::Sender::default() }
+        Self { shared }
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
@@ -32,35 +28,29 @@ impl Gate {
 
     /// Tells of changes of the keys: after each, [`still_admits`](Self::still_admits) may answer otherwise.
     pub(super) fn changed(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.shared.keys.changed()
     }
 
-    /// Returns who has sent a message of credentials; none if they are not valid. Failures count as those of requests.
-    pub(super) fn admit(&self, credentials: &Credentials, client: IpAddr) -> Option<Principal> {
-        let admitted =
-            as_headers(credentials).and_then(|headers| self.shared.keys.authenticate(&headers, client).ok());
-        if admitted.is_none() {
-            let address = Principal::of_address(client);
-            let now = self.shared.clock.monotonic();
-            self.shared.limiter.count(Bucket::AuthenticationFailures, address, now);
-        }
-        admitted
+    /// Returns who has sent a message of credentials. Failures count as those of requests.
+    ///
+    /// # Errors
+    /// [`Ending`] if they are not valid, or do not allow reading.
+    pub(super) async fn admit(&self, credentials: &Credentials, client: IpAddr) -> Result<Principal, Ending> {
+        let keys = &self.shared.keys;
+        let admitted = match (&credentials.api_key, &credentials.token) {
+            (Some(key), _) => keys.authenticate_key(key).ok(),
+            (None, Some(token)) => keys.authenticate_token(token.trim()).ok(),
+            (None, None) => None,
+        };
+        let Some(principal) = admitted else {
+            self.shared.limiter.count_failure(client, self.shared.clock.monotonic()).await;
+            return Err(Ending::AuthFailed);
+        };
+        if principal.may(Scope::Read) { Ok(principal) } else { Err(Ending::ScopeMissing) }
     }
 
     /// Returns whether somebody who was admitted still would be.
-    pub(super) fn still_admits(&self, principal: Principal) -> bool {
-        self.shared.keys.knows(principal)
+    pub(super) fn still_admits(&self, principal: &Principal) -> bool {
+        self.shared.keys.is_still_valid(principal)
     }
-}
-
-/// Returns the headers that a request with these credentials has.
-fn as_headers(credentials: &Credentials) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = &credentials.api_key {
-        headers.insert("x-api-key", HeaderValue::from_str(key.trim()).ok()?);
-    }
-    if let Some(token) = &credentials.token {
-        headers.insert(header::AUTHORIZATION, format!("Bearer {}", token.trim()).parse().ok()?);
-    }
-    Some(headers)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::StreamConfig;
 use super::counters::{StreamCounters, StreamProtocol};
-use crate::auth::Principal;
+use crate::auth::Client;
 
 /// The places that streams take.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Seats {
 pub(super) struct Seat {
     seats: Arc<Seats>,
     protocol: StreamProtocol,
-    principal: Principal,
+    client: Client,
     is_pending: bool,
 }
 
@@ -29,15 +29,15 @@ pub(super) struct Seat {
 pub(super) enum NoSeat {
     /// There are too many streams, or too many that have not authenticated.
     Full,
-    /// There are too many of this principal.
-    FullForPrincipal,
+    /// There are too many of this key, subject or address.
+    FullForClient,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
     pending: usize,
-    by_principal: HashMap<Principal, usize>,
+    by_client: HashMap<Client, usize>,
 }
 
 impl Seats {
@@ -52,7 +52,7 @@ impl Seats {
     pub(super) fn take(
         self: &Arc<Self>,
         protocol: StreamProtocol,
-        principal: Principal,
+        client: Client,
         is_pending: bool,
     ) -> Result<Seat, NoSeat> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,11 +61,11 @@ impl Seats {
         {
             return Err(NoSeat::Full);
         }
-        taken.add(principal, self.config.clients_per_principal_max)?;
+        taken.add(client.clone(), self.config.clients_per_principal_max)?;
         taken.all += 1;
         taken.pending += usize::from(is_pending);
         self.counters.count_opened(protocol);
-        Ok(Seat { seats: Arc::clone(self), protocol, principal, is_pending })
+        Ok(Seat { seats: Arc::clone(self), protocol, client, is_pending })
     }
 }
 
@@ -73,18 +73,18 @@ impl Seat {
     /// Gives the place to the one who has authenticated.
     ///
     /// # Errors
-    /// [`NoSeat::FullForPrincipal`]; the place is as it was.
-    pub(super) fn give_to(&mut self, principal: Principal) -> Result<(), NoSeat> {
+    /// [`NoSeat::FullForClient`]; the place is as it was.
+    pub(super) fn give_to(&mut self, client: Client) -> Result<(), NoSeat> {
         let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(self.principal);
-        if let Err(full) = taken.add(principal, self.seats.config.clients_per_principal_max) {
-            *taken.by_principal.entry(self.principal).or_default() += 1;
+        taken.remove(&self.client);
+        if let Err(full) = taken.add(client.clone(), self.seats.config.clients_per_principal_max) {
+            *taken.by_client.entry(self.client.clone()).or_default() += 1;
             return Err(full);
         }
         taken.pending -= usize::from(self.is_pending);
         drop(taken);
         self.is_pending = false;
-        self.principal = principal;
+        self.client = client;
         Ok(())
     }
 }
@@ -92,7 +92,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(self.principal);
+        taken.remove(&self.client);
         taken.all -= 1;
         taken.pending -= usize::from(self.is_pending);
         self.seats.counters.count_closed(self.protocol);
@@ -100,20 +100,20 @@ impl Drop for Seat {
 }
 
 impl Taken {
-    fn add(&mut self, principal: Principal, max: usize) -> Result<(), NoSeat> {
-        let count = self.by_principal.entry(principal).or_default();
+    fn add(&mut self, client: Client, max: usize) -> Result<(), NoSeat> {
+        let count = self.by_client.entry(client).or_default();
         if *count >= max {
-            return Err(NoSeat::FullForPrincipal);
+            return Err(NoSeat::FullForClient);
         }
         *count += 1;
         Ok(())
     }
 
-    fn remove(&mut self, principal: Principal) {
-        if let Some(count) = self.by_principal.get_mut(&principal) {
+    fn remove(&mut self, client: &Client) {
+        if let Some(count) = self.by_client.get_mut(client) {
             *count -= 1;
             if *count == 0 {
-                self.by_principal.remove(&principal);
+                self.by_client.remove(client);
             }
         }
     }
@@ -123,8 +123,9 @@ impl Taken {
 mod tests {
     use super::*;
 
-    const A: Principal = Principal::Key(0);
-    const B: Principal = Principal::Key(1);
+    fn key(id: &str) -> Client {
+        Client::Key(id.into())
+    }
 
     fn seats() -> Arc<Seats> {
         let config = StreamConfig {
@@ -139,19 +140,19 @@ mod tests {
     #[test]
     fn every_limit_holds_at_its_value() {
         let seats = seats();
-        let take = |principal, is_pending| seats.take(StreamProtocol::Events, principal, is_pending);
-        let held = [take(A, false).unwrap(), take(A, false).unwrap()];
-        assert_eq!(take(A, false).unwrap_err(), NoSeat::FullForPrincipal);
-        let mut pending = take(B, true).unwrap();
-        assert_eq!(take(B, true).unwrap_err(), NoSeat::Full);
-        assert_eq!(pending.give_to(A), Err(NoSeat::FullForPrincipal));
+        let take = |id, is_pending| seats.take(StreamProtocol::Events, key(id), is_pending);
+        let held = [take("a", false).unwrap(), take("a", false).unwrap()];
+        assert_eq!(take("a", false).unwrap_err(), NoSeat::FullForClient);
+        let mut pending = take("b", true).unwrap();
+        assert_eq!(take("b", true).unwrap_err(), NoSeat::Full);
+        assert_eq!(pending.give_to(key("a")), Err(NoSeat::FullForClient));
         assert!(pending.is_pending);
-        pending.give_to(B).unwrap();
-        let last = take(B, true).unwrap();
-        assert_eq!(take(Principal::Key(2), false).unwrap_err(), NoSeat::Full);
+        pending.give_to(key("b")).unwrap();
+        let last = take("b", true).unwrap();
+        assert_eq!(take("c", false).unwrap_err(), NoSeat::Full);
         assert_eq!(seats.counters.clients(StreamProtocol::Events), 4);
         drop((held, pending, last));
         assert_eq!(seats.counters.clients(StreamProtocol::Events), 0);
-        assert!(seats.taken.lock().unwrap().by_principal.is_empty());
+        assert!(seats.taken.lock().unwrap().by_client.is_empty());
     }
 }

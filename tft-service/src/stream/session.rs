@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::messages::{Answer, Complaint, DataRequest, Subscription};
 use super::seats::{NoSeat, Seat, Seats};
 use super::websocket::WebSocket;
-use crate::auth::Principal;
+use crate::auth::{Client, Principal};
 use crate::clock::Clock;
 use crate::http::{Refusal, Request, accept_websocket};
 use crate::hub::{Hub, Update};
@@ -98,7 +98,8 @@ impl Streams {
         interest: Interest,
         seen: Option<String>,
     ) -> Result<EventsBody, Refusal> {
-        let principal = caller.principal.ok_or(Refusal::InvalidKey)?;
+        // The layers let nobody come this far unknown.
+        let principal = caller.principal.clone().ok_or(Refusal::Internal)?;
         let seat = self.seat(StreamProtocol::Events, &caller)?;
         let (events, body) = Events::new(Arc::clone(self), caller, seat, (interest, seen));
         tokio::spawn(events.serve(principal));
@@ -114,11 +115,13 @@ impl Streams {
         if *self.stopping.borrow() {
             return Err(Refusal::Busy);
         }
-        let principal = caller.principal.unwrap_or_else(|| Principal::of_address(caller.client));
-        let seat = self.seats.take(protocol, principal, caller.principal.is_none());
+        let of_address = || Client::of_address(caller.client);
+        let client =
+            caller.principal.as_ref().map_or_else(of_address, |principal| principal.client(caller.client));
+        let seat = self.seats.take(protocol, client, caller.principal.is_none());
         seat.map_err(|no_seat| match no_seat {
             NoSeat::Full => Refusal::Busy,
-            NoSeat::FullForPrincipal => Refusal::TooManyStreams,
+            NoSeat::FullForClient => Refusal::TooManyStreams,
         })
     }
 
@@ -187,7 +190,7 @@ impl Streams {
         let mut keys = self.gate.changed();
         loop {
             keys.mark_unchanged();
-            if !self.gate.still_admits(principal) {
+            if !self.gate.still_admits(&principal) {
                 return Ending::Revoked;
             }
             tokio::select! {

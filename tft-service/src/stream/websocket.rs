@@ -82,20 +82,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Waits for credentials where the request had none.
     async fn admission(&mut self) -> Result<Principal, Ending> {
-        if let Some(principal) = self.caller.principal {
+        if let Some(principal) = self.caller.principal.clone() {
             return Ok(principal);
         }
         let auth_timeout = self.streams.config.auth_timeout;
         let credentials = timeout(auth_timeout, self.credentials()).await;
         let credentials = credentials.map_err(|_| Ending::AuthTimeout)??;
-        let admitted = self.streams.gate.admit(&credentials, self.caller.client);
-        let Some(principal) = admitted else {
-            tracing::warn!(client = %self.caller.client, "403 Forbidden: invalid or missing API key for a stream");
-            return Err(Ending::AuthFailed);
-        };
-        self.seat.give_to(principal).map_err(|no_seat| match no_seat {
+        let admitted = self.streams.gate.admit(&credentials, self.caller.client).await;
+        let principal = admitted.inspect_err(|ending| {
+            tracing::warn!(client = %self.caller.client, "403 Forbidden: {} for a stream", ending.reason());
+        })?;
+        self.seat.give_to(principal.client(self.caller.client)).map_err(|no_seat| match no_seat {
             NoSeat::Full => Ending::TooManyClients,
-            NoSeat::FullForPrincipal => Ending::TooManyOfPrincipal,
+            NoSeat::FullForClient => Ending::TooManyOfPrincipal,
         })?;
         Ok(principal)
     }

@@ -5,8 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod arrow;
+mod audit;
+mod auth;
 mod client;
 mod commands;
+mod crowd;
 mod demo;
 mod feed;
 mod harness;
@@ -15,14 +18,21 @@ mod hostile_input;
 mod http2;
 mod http_shapes;
 mod kill;
+mod limits;
 mod migration;
 mod model;
 mod process;
+#[cfg(feature = "redis")]
+mod redis;
 mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+mod stop;
 mod stream;
 mod stream_events;
 mod stream_frames;
+#[cfg(feature = "tls")]
+mod tls;
+mod tokens;
 mod websocket;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tft_core::time::Timestamp;
+use tft_service::config::AuthConfig;
 use tft_service::{Config, StreamProtocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -106,6 +107,26 @@ fn who_does_not_authenticate_in_time_is_sent_away() {
     server.block_on(async {
         let mut client = Client::open(server.address, &[]).await.unwrap();
         assert_eq!(client.ended().await, (1008, "not authenticated in time".to_owned()));
+    });
+}
+
+#[test]
+fn a_key_that_a_reload_removes_ends_its_streams_and_no_others() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let other = KEY.replace('3', "4");
+    std::fs::write(keys.path(), format!("ops:{KEY},lab:{other}")).unwrap();
+    let server = TestServer::with(|config| {
+        config.auth = AuthConfig::default();
+        config.auth.keys.api_keys_file = Some(keys.path().into());
+    });
+    server.block_on(async {
+        let mut removed = Client::with_key(&server).await;
+        let mut kept = Client::open(server.address, &[("x-api-key", &other)]).await.unwrap();
+        std::fs::write(keys.path(), format!("lab:{other}")).unwrap();
+        server.reload.reload();
+        assert_eq!(removed.ended().await, (1008, "the key or token is not valid any more".to_owned()));
+        kept.send(json!({"type": "ping"})).await;
+        kept.next_of("pong").await;
     });
 }
 
