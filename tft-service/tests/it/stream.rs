@@ -114,7 +114,7 @@ fn who_does_not_authenticate_in_time_is_sent_away() {
 fn a_key_that_a_reload_removes_ends_its_streams_and_no_others() {
     let keys = tempfile::NamedTempFile::new().unwrap();
     let other = KEY.replace('3', "4");
-    std::fs::write(keys.path(), format!("ops:{KEY},lab:{other}")).unwrap();
+    std::fs::write(keys.path(), format!("ops:{KEY}\nlab:{other}\n")).unwrap();
     let server = TestServer::with(|config| {
         config.auth = AuthConfig::default();
         config.auth.keys.api_keys_file = Some(keys.path().into());
@@ -122,7 +122,7 @@ fn a_key_that_a_reload_removes_ends_its_streams_and_no_others() {
     server.block_on(async {
         let mut removed = Client::with_key(&server).await;
         let mut kept = Client::open(server.address, &[("x-api-key", &other)]).await.unwrap();
-        std::fs::write(keys.path(), format!("lab:{other}")).unwrap();
+        std::fs::write(keys.path(), format!("lab:{other}\n")).unwrap();
         server.reload.reload();
         assert_eq!(removed.ended().await, (1008, "the key or token is not valid any more".to_owned()));
         kept.send(json!({"type": "ping"})).await;
