@@ -59,7 +59,11 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::UnknownHost => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_)
+            | Self::UnknownHost
+            | Self::NoWebSocket(HandshakeError::WrongHttp | HandshakeError::BadKey) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Denied(denied) => denied.status(),
             Self::OriginNotAllowed | Self::ClientNotAllowed | Self::InsufficientScope { .. } => {
                 StatusCode::FORBIDDEN
@@ -74,7 +78,6 @@ impl Refusal {
             Self::NoWebSocket(HandshakeError::NotAnUpgrade | HandshakeError::WrongVersion) => {
                 StatusCode::UPGRADE_REQUIRED
             }
-            Self::NoWebSocket(HandshakeError::WrongHttp | HandshakeError::BadKey) => StatusCode::BAD_REQUEST,
             Self::NotKept | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -42,10 +42,9 @@ fn told(view: &FleetView) -> impl Iterator<Item = &Alert> {
 
 /// Returns the end of an alert with its last values, if the assessment tells them.
 fn ended(old: &Alert, after: &FleetView) -> AlertChange {
-    let transitions = after.assessment.transitions.iter().map(|transition| &transition.alert);
+    let mut transitions = after.assessment.transitions.iter().map(|transition| &transition.alert);
     let mut resolved = transitions
-        .filter(|alert| alert.fingerprint == old.fingerprint && alert.state == AlertState::Resolved)
-        .last()
+        .rfind(|alert| alert.fingerprint == old.fingerprint && alert.state == AlertState::Resolved)
         .cloned()
         .unwrap_or_else(|| old.clone());
     if resolved.state != AlertState::Resolved {

@@ -25,7 +25,13 @@ pub(crate) struct Update {
     /// Counts publications since the process began.
     sequence: u64,
     alerts: Vec<AlertEvent>,
-    rendered: Mutex<HashMap<(LiveKind, Arc<Interest>), Arc<OnceCell<Bytes>>>>,
+    rendered: Mutex<Rendered>,
+}
+
+/// The messages of a state, each made by the first who needs it.
+#[derive(Debug, Default)]
+struct Rendered {
+    by_selection: HashMap<(LiveKind, Arc<Interest>), Arc<OnceCell<Bytes>>>,
 }
 
 /// A rendered `alert` message.
@@ -117,6 +123,7 @@ impl Update {
 
     fn cell(&self, kind: LiveKind, interest: &Arc<Interest>) -> Arc<OnceCell<Bytes>> {
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let rendered = &mut rendered.by_selection;
         if rendered.len() >= SELECTIONS_MAX && !rendered.contains_key(&(kind, Arc::clone(interest))) {
             return Arc::default();
         }

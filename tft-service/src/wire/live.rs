@@ -56,7 +56,7 @@ struct AlertEvent<'a> {
 }
 
 #[derive(Serialize)]
-struct Rows<'a> {
+struct DataResponse<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     timestamp: String,
@@ -123,7 +123,7 @@ pub(crate) fn render_rows(
         let all = steps.flat_map(|step| servers.iter().map(move |&server| Row { window, server, step }));
         rows.extend(all.filter(Row::has_samples).take(limit));
     }
-    super::to_json(&Rows { kind: "data_response", timestamp: utc(now), count: rows.len(), rows })
+    super::to_json(&DataResponse { kind: "data_response", timestamp: utc(now), count: rows.len(), rows })
 }
 
 fn states<'a>(view: &'a FleetView, part: &'a Part<'a>) -> BTreeMap<&'a str, StateEntry<'a>> {

@@ -81,7 +81,7 @@ fn parse(block: &str) -> Event {
         let (field, value) = line.split_once(": ").unwrap();
         match field {
             "id" => event.id = Some(value.to_owned()),
-            "event" => event.name = value.to_owned(),
+            "event" => value.clone_into(&mut event.name),
             "data" => event.data = serde_json::from_str(value).unwrap(),
             "retry" => event.retry = Some(value.to_owned()),
             "" => event.comment = Some(value.to_owned()),

@@ -1,4 +1,4 @@
-//! Frames that break the protocol of WebSockets, byte by byte.
+//! Frames that break the protocol of `WebSocket`, byte by byte.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -19,11 +19,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ ..126 => bytes.push(0x80 | length as u8),
         length @ ..=0xffff => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7e);
             bytes.extend((length as u16).to_be_bytes());
         }
         length => {
-            bytes.push(0x80 | 127);
+            bytes.push(0x80 | 0x7f);
             bytes.extend((length as u64).to_be_bytes());
         }
     }
