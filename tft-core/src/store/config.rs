@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "encryption")]
+use super::key::EncryptionKey;
 use crate::error::{Error, ErrorKind};
 
 /// When [`Store::commit`](super::Store::commit) returns, and so what an acknowledgement is worth.
@@ -24,10 +26,10 @@ pub enum SyncMode {
     Never,
 }
 
-/// How a [`Store`](super::Store) keeps its log.
+/// How a [`Store`](super::Store) keeps its files.
 ///
 /// # Defaults
-/// [`SyncMode::Interval`]; a log of at most one gibibyte.
+/// [`SyncMode::Interval`]; a log of at most one gibibyte; no encryption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
@@ -36,6 +38,16 @@ pub struct StoreConfig {
     /// Most bytes of the log; feeds beyond are refused until a checkpoint is saved. At least
     /// [`StoreConfig::LOG_BYTES_MIN`].
     pub log_bytes_max: u64,
+    /// What the checkpoint and the log are encrypted with; they are plain if there is none. A key is no part of a
+    /// serialised configuration.
+    #[cfg(feature = "encryption")]
+    #[serde(skip)]
+    pub key: Option<EncryptionKey>,
+    /// Keys that the files may still be encrypted with. [`Store::open`](super::Store::open) rewrites what is not as
+    /// [`key`](Self::key) says, so that they are needed once only.
+    #[cfg(feature = "encryption")]
+    #[serde(skip)]
+    pub previous_keys: Vec<EncryptionKey>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +71,14 @@ impl StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { sync: SyncMode::default(), log_bytes_max: 1 << 30 }
+        Self {
+            sync: SyncMode::default(),
+            log_bytes_max: 1 << 30,
+            #[cfg(feature = "encryption")]
+            key: None,
+            #[cfg(feature = "encryption")]
+            previous_keys: Vec::new(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::log::recover::{self, Covered, Recovered};
 use super::log::{FRAME_BYTES_MAX, batch, segment};
 use super::open_log::{Log, Place, is_removed, lock_files};
 use super::report::{CheckpointReport, RecoveryReport, Removal, SetAside};
+use super::sealing::{self, Keyring};
 use super::storage::{FileSystem, Storage, directory_of, name_of};
 use super::{FILE_BYTES_MAX, SaveReport, file, read, write};
 use crate::error::Error;
@@ -138,17 +139,25 @@ impl Store {
         if window.server_count() > 0 {
             return Err(LogError::WindowNotEmpty { servers: window.server_count() }.into());
         }
+        let keyring = Keyring::of(&config);
         let lock = lock_files(&*storage, path)?;
+        let checkpoint = read_checkpoint(&*storage, path)?;
+        let is_as_configured = sealing::is_as_configured(&*storage, path, checkpoint.as_ref(), &keyring)?;
         let mut report = RecoveryReport {
             temporary_files_removed: file::sweep(&*storage, path)
                 .map_err(|source| LogError::io(path, "removing temporary files beside it", source))?,
             ..RecoveryReport::default()
         };
-        let covered = load_checkpoint(&*storage, path, &mut window, &mut report, now)?;
-        let recovered = recover::recover(&*storage, path, covered, (&mut window, &mut report), now)?;
-        let log = Log::go_on(&*storage, path, &window, (covered, recovered))?;
+        let files = (&*storage, &keyring);
+        let covered = load_checkpoint(files, path, checkpoint, (&mut window, &mut report), now)?;
+        let recovered = recover::recover(files, path, covered, (&mut window, &mut report), now)?;
+        let log = Log::go_on(files, path, &window, (covered, recovered))?;
         let place = Place::new((storage, lock), path, config, &log);
-        Ok((Self::of(window, log, place), report))
+        let store = Self::of(window, log, place);
+        if !is_as_configured {
+            report.rewritten = store.rewrite(now, |_| true)?;
+        }
+        Ok((store, report))
     }
 
     /// Keeps a window at `path`, where there is no store yet: when this returns, its checkpoint is durable and its
@@ -178,13 +187,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Self, SaveReport), Error> {
         config.validate()?;
+        let keyring = Keyring::of(&config);
         let lock = lock_files(&*storage, path)?;
         if is_kept(&*storage, path)? {
             return Err(LogError::Exists { path: path.to_owned() }.into());
         }
-        let saved = file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), file))
-            .map_err(|error| error.at(path))?;
-        let log = Log::go_on(&*storage, path, &window, (Covered::UpTo(0), Recovered::nothing()))?;
+        let saved =
+            file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), &keyring, file))
+                .map_err(|error| error.at(path))?;
+        let files = (&*storage, &keyring);
+        let log = Log::go_on(files, path, &window, (Covered::UpTo(0), Recovered::nothing()))?;
         let place = Place::new((storage, lock), path, config, &log);
         Ok((Self::of(window, log, place), saved))
     }
@@ -269,16 +281,11 @@ impl Store {
     /// removed: the window has forgotten the server, the files may not have; call it again.
     pub fn remove_server(&self, name: &str, now: Timestamp) -> Result<Removal, Error> {
         let mut was_known = false;
-        let saved = self.checkpoint_after(now, |window| {
+        self.rewrite(now, |window| {
             was_known = window.remove(name);
             true
         })?;
         let Some(place) = &self.place else { return Ok(Removal { was_known, set_aside: Vec::new() }) };
-        let is_left = |error| LogError::io(&place.path, "removing segments of its log", error);
-        if saved.is_some_and(|saved| saved.segments_left > 0) {
-            return Err(is_left(std::io::Error::other("some are left")).into());
-        }
-        place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
         let listing = |error| LogError::io(&place.path, "listing files beside it", error);
         let set_aside = file::moved_aside(&*place.storage, &place.path).map_err(listing)?;
         Ok(Removal { was_known, set_aside })
@@ -355,6 +362,22 @@ impl Store {
         Ok((ingest(window)?, ticket))
     }
 
+    /// Changes the window and saves it, so that no file is left that was written before.
+    fn rewrite(
+        &self,
+        now: Timestamp,
+        change: impl FnOnce(&mut RollingWindow) -> bool,
+    ) -> Result<Option<CheckpointReport>, Error> {
+        let saved = self.checkpoint_after(now, change)?;
+        let Some(place) = &self.place else { return Ok(None) };
+        let is_left = |error| LogError::io(&place.path, "removing segments of its log", error);
+        if saved.as_ref().is_some_and(|saved| saved.segments_left > 0) {
+            return Err(is_left(std::io::Error::other("some are left")).into());
+        }
+        place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
+        Ok(saved)
+    }
+
     /// Changes the window and saves it. `change` returns whether to save even if no feed came since the last
     /// checkpoint.
     fn checkpoint_after(
@@ -372,7 +395,7 @@ impl Store {
         let _ = place.commit.sync();
         let Some(cut) = self.cut(place, change)? else { return Ok(None) };
         let saved = file::replace(&*place.storage, &place.path, |file| {
-            write::write(&cut.window, (now, Some(cut.sequence)), file)
+            write::write(&cut.window, (now, Some(cut.sequence)), &place.keyring, file)
         })
         .map_err(|error| error.at(&place.path))?;
         let (segments_removed, segments_left) = self.covered(place, &cut, now)?;
@@ -469,21 +492,25 @@ fn is_kept(storage: &dyn Storage, path: &Path) -> Result<bool, Error> {
     Ok(has_checkpoint || !segment::list(storage, path).map_err(failed)?.is_empty())
 }
 
+/// Returns the bytes of the checkpoint, if there is one.
+fn read_checkpoint(storage: &dyn Storage, path: &Path) -> Result<Option<Bytes>, Error> {
+    match file::read(storage, path, FILE_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.at(path)),
+    }
+}
+
 /// Fills the window from the checkpoint, if there is one.
 fn load_checkpoint(
-    storage: &dyn Storage,
+    (storage, keyring): (&dyn Storage, &Keyring),
     path: &Path,
-    window: &mut RollingWindow,
-    report: &mut RecoveryReport,
+    checkpoint: Option<Bytes>,
+    (window, report): (&mut RollingWindow, &mut RecoveryReport),
     now: Timestamp,
 ) -> Result<Covered, Error> {
-    let bytes = match file::read(storage, path, FILE_BYTES_MAX) {
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Covered::UpTo(0));
-        }
-        bytes => bytes.map_err(|error| error.at(path))?,
-    };
-    match read::read(Bytes::from(bytes), window.clone()).map_err(|error| error.at(path)) {
+    let Some(bytes) = checkpoint else { return Ok(Covered::UpTo(0)) };
+    match read::read(bytes, window.clone(), keyring).map_err(|error| error.at(path)) {
         Ok((loaded, loading)) => {
             *window = loaded;
             let covered = loading.log_sequence.map_or(Covered::Unknown, Covered::UpTo);

@@ -9,11 +9,12 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::checksum::{CREATED_BY, Hashing};
 use super::error::StoreError;
+use super::sealing::Keyring;
 use super::{SaveReport, footer};
 use crate::time::Timestamp;
 use crate::window::{RollingWindow, RowBatch, fields};
@@ -27,11 +28,13 @@ const ROW_GROUP_ROWS: usize = 131_072;
 pub(super) fn write<W: Write + Send>(
     window: &RollingWindow,
     (saved_at, log_sequence): (Timestamp, Option<u64>),
+    keyring: &Keyring,
     sink: W,
 ) -> Result<SaveReport, StoreError> {
     let fields = Arc::new(fields(window.schema()));
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(window, footer::keys(window, saved_at, log_sequence)));
+    let properties = properties(window, footer::keys(window, saved_at, log_sequence));
+    let properties = keyring.seal_properties(properties)?.build();
+    let options = ArrowWriterOptions::new().with_properties(properties);
     // Without the embedded Arrow schema, text is plain text for every reader and not a dictionary type.
     let options = options.with_skip_arrow_metadata(true);
     let sink = Hashing::new(sink);
@@ -79,7 +82,7 @@ fn flush<W: Write + Send>(
     Ok(rows)
 }
 
-fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
+fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
@@ -99,7 +102,7 @@ fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
         let column = ColumnPath::from(metric.name.as_str());
         properties = properties.set_column_dictionary_enabled(column, false);
     }
-    properties.build()
+    properties
 }
 
 fn writing(source: ParquetError) -> StoreError {

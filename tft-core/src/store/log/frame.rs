@@ -4,18 +4,28 @@ use std::io::{self, BufReader, Read};
 
 use super::FRAME_BYTES_MAX;
 use super::header::{BadHeader, FIXED_BYTES, Header};
+use crate::store::sealing::{Keyring, SealError, SegmentKey};
 
 /// Length, checksum and sequence.
 pub(in crate::store) const HEAD_BYTES: usize = 16;
 const READ_BUFFER_BYTES: usize = 1 << 18;
 
-/// Fills in the head of a frame, whose batch follows [`HEAD_BYTES`] that were left free.
-pub(in crate::store) fn seal(frame: &mut [u8], sequence: u64) {
+/// Completes a frame, whose batch follows [`HEAD_BYTES`] that were left free: encrypts the batch, if the segment has
+/// a key, and fills in the head.
+pub(in crate::store) fn seal(
+    frame: &mut Vec<u8>,
+    sequence: u64,
+    key: Option<&SegmentKey>,
+) -> Result<(), SealError> {
+    if let Some(key) = key {
+        key.seal(frame, HEAD_BYTES, &sequence.to_le_bytes())?;
+    }
     let length = frame.len() - HEAD_BYTES;
     frame[0..4].copy_from_slice(&(length as u32).to_le_bytes());
     frame[8..16].copy_from_slice(&sequence.to_le_bytes());
     let checksum = checksum(&frame[0..4], &frame[8..]);
     frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
 }
 
 /// The checksum covers the length, the sequence and the batch.
@@ -30,6 +40,7 @@ pub(in crate::store) struct FrameReader {
     at: u64,
     next_sequence: u64,
     content: Vec<u8>,
+    key: Option<SegmentKey>,
 }
 
 /// What stands at the place of a frame.
@@ -58,7 +69,11 @@ impl FrameReader {
     ///
     /// # Errors
     /// Those of reading, but that a file ends too soon is a bad header.
-    pub(in crate::store) fn open(input: Box<dyn Read>, file_bytes: u64) -> io::Result<Opened> {
+    pub(in crate::store) fn open(
+        input: Box<dyn Read>,
+        file_bytes: u64,
+        keyring: &Keyring,
+    ) -> io::Result<Opened> {
         let mut input = BufReader::with_capacity(READ_BUFFER_BYTES, input);
         let mut header = vec![0; FIXED_BYTES];
         if !read_whole(&mut input, &mut header)? {
@@ -73,11 +88,11 @@ impl FrameReader {
         if !read_whole(&mut input, &mut header[FIXED_BYTES..])? {
             return Ok(Opened::Bad(BadHeader::Damaged("its header is cut short")));
         }
-        Ok(match Header::decode(&header) {
+        Ok(match Header::decode(&header, keyring) {
             Err(bad) => Opened::Bad(bad),
-            Ok(header) => {
+            Ok((header, key)) => {
                 let (at, next_sequence) = (length as u64, header.first_sequence);
-                let reader = Self { input, file_bytes, at, next_sequence, content: Vec::new() };
+                let reader = Self { input, file_bytes, at, next_sequence, content: Vec::new(), key };
                 Opened::Segment(header, reader)
             }
         })
@@ -86,6 +101,16 @@ impl FrameReader {
     /// Returns the place after the last good frame.
     pub(in crate::store) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Returns the key of the frames, if they are encrypted.
+    pub(in crate::store) fn key(&self) -> Option<&SegmentKey> {
+        self.key.as_ref()
+    }
+
+    /// Gives the key of the frames away; those that are left cannot be read then.
+    pub(in crate::store) fn take_key(&mut self) -> Option<SegmentKey> {
+        self.key.take()
     }
 
     /// Reads the next frame. After [`Next::Bad`] there is nothing more to read.
@@ -106,7 +131,8 @@ impl FrameReader {
         let (length_bytes, rest) = head.split_at(4);
         let (expected_checksum, sequence) = rest.split_at(4);
         let length = number(length_bytes) as usize;
-        if length > FRAME_BYTES_MAX {
+        let overhead = self.key.as_ref().map_or(0, |_| SegmentKey::OVERHEAD_BYTES);
+        if length > FRAME_BYTES_MAX + overhead {
             return bad("a frame is longer than it can be");
         }
         if length as u64 > left - HEAD_BYTES as u64 {
@@ -125,9 +151,17 @@ impl FrameReader {
         if sequence != self.next_sequence {
             return bad("a frame's sequence does not follow the one before it");
         }
+        let batch = match &self.key {
+            None => 8..8 + length,
+            // The checksum holds, so that this is no frame that was half written.
+            Some(key) => match key.open(&mut self.content[8..], &sequence.to_le_bytes()) {
+                None => return bad("a frame was changed: it does not match its seal"),
+                Some(length) => 8..8 + length,
+            },
+        };
         self.next_sequence = self.next_sequence.saturating_add(1);
         self.at += (HEAD_BYTES + length) as u64;
-        Ok(Next::Frame { sequence, batch: &self.content[8..] })
+        Ok(Next::Frame { sequence, batch: &self.content[batch] })
     }
 }
 
@@ -154,10 +188,11 @@ mod tests {
 
     /// A segment from sequence 5 with three frames.
     fn segment() -> Vec<u8> {
-        let mut bytes = Header::new(&Schema::server_metrics(), 5).encode().unwrap();
+        let header = Header::new(&Schema::server_metrics(), 5);
+        let (mut bytes, _) = header.encode(&Keyring::empty()).unwrap();
         for (sequence, batch) in [(5, &b"one"[..]), (6, b""), (7, b"three")] {
             let mut frame = [&[0; HEAD_BYTES], batch].concat();
-            seal(&mut frame, sequence);
+            seal(&mut frame, sequence, None).unwrap();
             bytes.extend_from_slice(&frame);
         }
         bytes
@@ -166,7 +201,8 @@ mod tests {
     /// The frames of a segment, and where and why there are no more.
     fn frames(bytes: &[u8]) -> (Vec<Frame>, Option<(u64, &'static str)>) {
         let input = Box::new(io::Cursor::new(bytes.to_vec()));
-        let Opened::Segment(_, mut reader) = FrameReader::open(input, bytes.len() as u64).unwrap() else {
+        let opened = FrameReader::open(input, bytes.len() as u64, &Keyring::empty());
+        let Opened::Segment(_, mut reader) = opened.unwrap() else {
             return (Vec::new(), Some((0, "header")));
         };
         let mut frames = Vec::new();
@@ -213,8 +249,8 @@ mod tests {
     #[test]
     fn a_frame_out_of_sequence_is_bad() {
         let mut bytes = segment();
-        let mut frame = [0; HEAD_BYTES];
-        seal(&mut frame, 7);
+        let mut frame = vec![0; HEAD_BYTES];
+        seal(&mut frame, 7, None).unwrap();
         bytes.extend_from_slice(&frame);
         assert_eq!(frames(&bytes).1.unwrap().1, "a frame's sequence does not follow the one before it");
     }

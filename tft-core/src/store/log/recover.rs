@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::store::error::StoreError;
 use crate::store::file;
 use crate::store::report::{LogDamage, RecoveryReport, SetAside};
+use crate::store::sealing::{Keyring, SegmentKey};
 use crate::store::storage::Storage;
 use crate::time::Timestamp;
 use crate::window::RollingWindow;
@@ -51,10 +52,13 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) length: u64,
     /// The sequence that the next frame must have.
     pub(in crate::store) next: u64,
+    /// What its frames are encrypted with.
+    pub(in crate::store) key: Option<SegmentKey>,
 }
 
 struct Replay<'a> {
     storage: &'a dyn Storage,
+    keyring: &'a Keyring,
     window: &'a mut RollingWindow,
     report: &'a mut RecoveryReport,
     now: Timestamp,
@@ -79,7 +83,7 @@ struct End {
 
 /// Replays the segments of a checkpoint into its window.
 pub(in crate::store) fn recover(
-    storage: &dyn Storage,
+    (storage, keyring): (&dyn Storage, &Keyring),
     checkpoint: &Path,
     covered: Covered,
     (window, report): (&mut RollingWindow, &mut RecoveryReport),
@@ -93,7 +97,7 @@ pub(in crate::store) fn recover(
         Covered::Unknown => (0, None),
     };
     let recovered = Recovered { newest, ..Recovered::nothing() };
-    let mut replay = Replay { storage, window, report, now, expected, recovered };
+    let mut replay = Replay { storage, keyring, window, report, now, expected, recovered };
     replay.report.segments = listed.len();
     for ((first, path), end) in listed.into_iter().zip(ends) {
         replay.take_segment(Span { path, first, end })?;
@@ -108,6 +112,14 @@ impl Recovered {
     }
 }
 
+impl Tail {
+    /// Returns whether the frame that would follow the header may follow here instead.
+    pub(in crate::store) fn can_take(&self, header: &Header, keyring: &Keyring) -> bool {
+        let is_current = keyring.is_current(self.key.as_ref());
+        is_current && self.header.has_schema_of(header) && self.next == header.first_sequence
+    }
+}
+
 impl Replay<'_> {
     fn take_segment(&mut self, span: Span) -> Result<(), Error> {
         let failed = |source| LogError::io(&span.path, "reading it", source);
@@ -117,7 +129,10 @@ impl Replay<'_> {
             self.recovered.older.push((span.path, bytes));
             return Ok(());
         }
-        match FrameReader::open(input, bytes).map_err(failed)? {
+        match FrameReader::open(input, bytes, self.keyring).map_err(failed)? {
+            Opened::Bad(BadHeader::Sealed(problem)) => {
+                Err(LogError::Seal { path: span.path, problem }.into())
+            }
             Opened::Bad(BadHeader::Version(version)) => {
                 Err(LogError::Version { path: span.path, version }.into())
             }
@@ -128,7 +143,7 @@ impl Replay<'_> {
             Opened::Segment(header, mut frames) => {
                 self.expect(&span, None, "there is a gap before it", span.first);
                 let end = self.take_frames(&span, &header, &mut frames)?;
-                self.finish(span, header, &end, bytes);
+                self.finish(span, (header, frames.take_key()), &end, bytes);
                 Ok(())
             }
         }
@@ -175,10 +190,10 @@ impl Replay<'_> {
     }
 
     /// Files a segment away that was read to where its good frames end.
-    fn finish(&mut self, span: Span, header: Header, end: &End, bytes: u64) {
+    fn finish(&mut self, span: Span, (header, key): (Header, Option<SegmentKey>), end: &End, bytes: u64) {
         let Some(next_first) = span.end else {
             self.report.bytes_dropped += bytes.saturating_sub(end.at);
-            self.recovered.last = Some(Tail { path: span.path, header, length: end.at, next: end.next });
+            self.recovered.last = Some(Tail { path: span.path, header, length: end.at, next: end.next, key });
             return;
         };
         let reason = end.bad.unwrap_or("it ends too soon");
@@ -219,7 +234,7 @@ impl Replay<'_> {
     fn has_content(&self, path: &Path) -> Result<bool, Error> {
         let failed = |source: io::Error| LogError::io(path, "reading it", source);
         let (mut input, _) = self.storage.read(path).map_err(failed)?;
-        let header = Header::new(self.window.schema(), 1).encode()?;
+        let (header, _) = Header::new(self.window.schema(), 1).encode(self.keyring)?;
         let mut start = vec![0; header.len()];
         let mut filled = 0;
         while filled < start.len() {
