@@ -68,13 +68,19 @@ pub(super) fn check_sealed_footer(bytes: &[u8]) -> Result<&[u8], StoreError> {
 }
 
 /// Returns a file's footer, which starts and ends with `magic`.
-fn footer_of<'a>(bytes: &'a [u8], magic: [u8; 4]) -> Result<Compact<'a>, StoreError> {
+fn footer_of(bytes: &[u8], magic: [u8; 4]) -> Result<Compact<'_>, StoreError> {
     let not_parquet = |reason| StoreError::NotParquet { reason };
     let Some(body) = bytes.len().checked_sub(TRAILER_BYTES).filter(|&body| body >= MAGIC.len()) else {
         return Err(not_parquet("it is too short"));
     };
     if !bytes.starts_with(&magic) || !bytes.ends_with(&magic) {
-        return Err(not_parquet("it does not start and end with `PAR1`, or with `PARE`"));
+        let is_plain = magic == *MAGIC;
+        let expected = if is_plain {
+            "it does not start and end with `PAR1`"
+        } else {
+            "it does not start and end with `PARE`"
+        };
+        return Err(not_parquet(expected));
     }
     let length = bytes[body..body + 4].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
     let Some(start) = body.checked_sub(length).filter(|&start| start >= MAGIC.len()) else {
