@@ -11,6 +11,8 @@ use tft_core::{Error, ErrorKind, Record, RollingWindow, WindowConfig};
 use crate::disk::{Disk, Image};
 
 const VALUE: f32 = 12.345_679;
+/// What stands in plain files beside the value.
+const NEEDLES: [&str; 6] = ["secret", "heavy_load", "generic", "server_name", "tick_count", "log_sequence"];
 
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_millis(1_767_614_400_000 + 60_000 * minute)
@@ -76,11 +78,10 @@ fn segments(image: &Image) -> Vec<PathBuf> {
 /// What of the window, the schema and the footer's keys can be read in the files.
 fn readable(image: &Image) -> Vec<&'static str> {
     let value = VALUE.to_le_bytes();
-    let needles = ["secret", "WARN", "heavy_load", "generic", "server_name", "tick_count", "log_sequence"];
     let has = |needle: &[u8]| {
         image.values().any(|content| content.windows(needle.len()).any(|bytes| bytes == needle))
     };
-    let found = needles.into_iter().filter(|needle| has(needle.as_bytes()));
+    let found = NEEDLES.into_iter().filter(|needle| has(needle.as_bytes()));
     found.chain(has(&value).then_some("a value")).collect()
 }
 
@@ -89,7 +90,7 @@ fn no_file_shows_a_name_or_a_value_whatever_happens() {
     let disk = filled(sealed(1));
     disk.crash_images(|_, image| assert_eq!(readable(image), [""; 0]));
     let plain_disk = filled(plain());
-    assert_eq!(readable(&plain_disk.image()).len(), 8);
+    assert_eq!(readable(&plain_disk.image()).len(), NEEDLES.len() + 1);
     // Damaged files are moved aside as they are.
     let mut image = disk.image();
     for content in image.values_mut() {
@@ -132,9 +133,14 @@ fn without_the_key_nothing_opens_and_nothing_is_touched() {
     }
     messages.sort();
     messages.dedup();
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    checkpoint `window.parquet`: is encrypted with another key than those given
+    checkpoint `window.parquet`: is encrypted, and no key was given
+    log `window.parquet.log-00000000000000000002`: is encrypted with another key than those given
+    log `window.parquet.log-00000000000000000002`: is encrypted, and no key was given
+    ");
     let error = store::decode(whole[path()].clone(), schema(), WindowConfig::default()).unwrap_err();
-    insta::assert_snapshot!(format!("{:?}: {error}", error.kind()), @"");
+    insta::assert_snapshot!(format!("{:?}: {error}", error.kind()), @"Encrypted: checkpoint: is encrypted, and no key was given");
 }
 
 #[test]
@@ -144,7 +150,7 @@ fn what_is_not_as_configured_is_rewritten_at_once() {
     let rotated = StoreConfig { previous_keys: vec![key(1)], ..sealed(2) };
     let opened = StoreConfig { previous_keys: vec![key(2)], ..plain() };
     let mut frames = 2;
-    for (config, needles) in [(sealed(1), 0), (rotated, 0), (opened, 8)] {
+    for (config, needles) in [(sealed(1), 0), (rotated, 0), (opened, NEEDLES.len() + 1)] {
         let (store, report) = open(&disk, config.clone()).unwrap();
         assert_eq!((report.frames_replayed, report.damage, report.set_aside), (frames, vec![], vec![]));
         assert_eq!(report.rewritten.unwrap().segments_left, 0);
@@ -170,18 +176,24 @@ fn whichever_byte_of_a_checkpoint_changes_it_is_whole_or_moved_aside() {
     let content = content_of(&disk, sealed(1));
     let image = disk.image();
     let checkpoint = &image[path()];
-    let mut whole = 0;
+    let (mut whole, mut refused) = (Vec::new(), Vec::new());
     let mut check = |bytes: Vec<u8>, place: usize| {
         let mut image = image.clone();
         image.insert(path().to_owned(), bytes.clone());
         let disk = Disk::with(&image);
-        let (store, report) = open(&disk, sealed(1)).unwrap();
+        let Ok((store, report)) = open(&disk, sealed(1)).inspect_err(|error| assert!(error.is_encrypted()))
+        else {
+            assert_eq!(disk.image(), image);
+            return refused.push(place);
+        };
         match &report.set_aside[..] {
-            [] => assert!(encoded(&store) == content, "byte {place}"),
+            [] => {
+                assert!(encoded(&store) == content, "byte {place}");
+                whole.push(place);
+            }
             [aside] => assert!(disk.image()[&aside.path] == bytes && report.frames_replayed == 2),
             more => panic!("{more:?}"),
         }
-        whole += usize::from(report.set_aside.is_empty());
     };
     for place in 0..checkpoint.len() {
         let mut changed = checkpoint.clone();
@@ -191,8 +203,10 @@ fn whichever_byte_of_a_checkpoint_changes_it_is_whole_or_moved_aside() {
     for length in 1..checkpoint.len() {
         check(checkpoint[..length].to_vec(), length);
     }
-    // The mark, the check value and the checksum of what says which key it is.
-    assert_eq!(whole, 8 + 16 + 4);
+    // What stands before the footer in clear text says which key it is; where that cannot be read, the key that was
+    // given may be the wrong one.
+    assert!(whole.len() >= 8 + 16 + 4 && whole[whole.len() - 1] - whole[0] < 64, "{whole:?}");
+    assert!(refused.len() < 8 && refused.iter().all(|&place| place + 32 > whole[0]), "{refused:?}");
 }
 
 /// The frames of a segment, head included, and where they start.
@@ -251,7 +265,7 @@ fn a_frame_counts_in_its_place_of_its_segment_only() {
 fn a_key_is_no_part_of_a_serialised_configuration() {
     let config = StoreConfig { previous_keys: vec![key(2)], ..sealed(1) };
     let text = serde_json::to_string(&config).unwrap();
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"{"sync":"always","log_bytes_max":1073741824}"#);
     assert_eq!(serde_json::from_str::<StoreConfig>(&text).unwrap(), plain());
     assert!(!format!("{config:?}").contains("[1, 1"));
 }

@@ -42,6 +42,9 @@ pub(super) enum SealError {
     #[error("is encrypted with another key than those given")]
     OtherKey,
     #[cfg(feature = "encryption")]
+    #[error("is encrypted, and none of the keys given opens it: it is another one, or the file is damaged")]
+    KeyOrDamage,
+    #[cfg(feature = "encryption")]
     #[error("cannot be encrypted: the system gave no random numbers")]
     Random,
 }
@@ -52,7 +55,7 @@ impl SealError {
             #[cfg(not(feature = "encryption"))]
             Self::Unsupported => ErrorKind::Encrypted,
             #[cfg(feature = "encryption")]
-            Self::NoKey | Self::OtherKey => ErrorKind::Encrypted,
+            Self::NoKey | Self::OtherKey | Self::KeyOrDamage => ErrorKind::Encrypted,
             #[cfg(feature = "encryption")]
             Self::Random => ErrorKind::Io,
         }

@@ -9,7 +9,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterPropertiesBuilder;
 
-use super::{Keyring, is_modular};
+use super::{Keyring, SealError, is_modular};
 use crate::store::error::StoreError;
 use crate::store::guard;
 use crate::store::key::{CheckValue, EncryptionKey};
@@ -64,7 +64,8 @@ impl Keyring {
     /// damage: it may be whole, and the right key not given.
     fn open_by_trial(&self, bytes: &Bytes) -> Result<(ParquetMetaData, bool), StoreError> {
         let opened = self.keys().find_map(|(key, is_present)| Some((open(bytes, key).ok()?, is_present)));
-        opened.ok_or_else(|| self.refusal().into())
+        let is_keyless = self.keys().next().is_none();
+        opened.ok_or(if is_keyless { SealError::NoKey } else { SealError::KeyOrDamage }.into())
     }
 }
 
