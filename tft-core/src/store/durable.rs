@@ -107,12 +107,14 @@ impl Store {
     /// what they hold.
     ///
     /// A corrupt checkpoint or segment is moved aside and reported, never deleted: the store opens with what
-    /// can be read, and the [`RecoveryReport`] says what could not.
+    /// can be read, and the [`RecoveryReport`] says what could not. If a file is not encrypted as the configuration
+    /// says, a checkpoint is saved at once and what it makes superfluous removed; then no such file is left.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if another process has it open;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the window is not empty, or a file is of a newer
     /// format or of no format that this crate reads; [`InvalidConfig`](crate::ErrorKind::InvalidConfig);
+    /// [`Encrypted`](crate::ErrorKind::Encrypted) if no key given opens a file, before any is changed;
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) if the checkpoint is larger than the window allows;
     /// [`Io`](crate::ErrorKind::Io) if a file cannot be read or written.
     pub fn open(

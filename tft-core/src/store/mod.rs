@@ -5,6 +5,9 @@
 //! whole; the log lies beside it in segments named `<checkpoint>.log-<first sequence>`. Files are reached
 //! through [`Storage`], so that tests can fail any operation. `docs/format.md` writes every byte down.
 //!
+//! With the feature `encryption` and a key in the [`StoreConfig`] everything that is written is encrypted, and plain
+//! files that are found are rewritten at once; a file that no key given opens is refused and left as it is.
+//!
 //! [`save`], [`load`], [`encode`] and [`decode`] are the checkpoint alone, without a log.
 //!
 //! # Format of the checkpoint

@@ -56,3 +56,5 @@ mod streaming;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
 mod window_properties;
+#[cfg(all(feature = "parquet", not(feature = "encryption")))]
+mod without_encryption;

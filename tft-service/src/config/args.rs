@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tft_core::store::SyncMode;
 
-use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits};
+use super::{AllowedOrigins, ApiKey, Config, ConfigError, RateLimits, encryption};
 
 /// The settings of `serve`, as given.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,6 +35,13 @@ pub struct ServeArgs {
     /// Milliseconds between syncs of the log in mode `interval` [default: 200]
     #[arg(long, env = "TFT_SYNC_INTERVAL_MS", value_name = "MS")]
     pub sync_interval_ms: Option<String>,
+    /// File with the key that the checkpoint and its log are encrypted with: 32 bytes, or 64 hexadecimal characters;
+    /// only in builds with the feature `encryption` [default: not encrypted]
+    #[arg(long, env = "TFT_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub encryption_key_file: Option<String>,
+    /// File with the key before that one, for the first start with a new key
+    #[arg(long, env = "TFT_ENCRYPTION_PREVIOUS_KEY_FILE", value_name = "FILE")]
+    pub encryption_previous_key_file: Option<String>,
     /// Browser origins that may call, separated by commas [default: `http://localhost:8501`]
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -159,6 +166,8 @@ impl ServeArgs {
         set(&mut config.persistence_file, file, |text| Ok(Some(text.into())))?;
         set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
         set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)?;
+        let (key, previous_key) = (&self.encryption_key_file, &self.encryption_previous_key_file);
+        encryption::set_keys(&mut config.store, key.as_deref(), previous_key.as_deref())?;
         set(&mut config.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let limits = &mut config.rate_limits;
         let per_minute = |key| move |text: &str| parse_per_minute(key, text);

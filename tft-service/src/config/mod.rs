@@ -5,6 +5,7 @@
 
 mod api_key;
 pub mod args;
+mod encryption;
 mod origin;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -117,6 +118,22 @@ pub enum ConfigError {
     OpenToOthers {
         /// The address.
         host: IpAddr,
+    },
+    /// A file with a key of the store cannot be used.
+    #[cfg(feature = "encryption")]
+    #[error("{key} cannot be used")]
+    KeyFile {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+        /// What is wrong with the file.
+        source: tft_core::Error,
+    },
+    /// A key is given to a build that cannot encrypt.
+    #[cfg(not(feature = "encryption"))]
+    #[error("{key} is set, and this build cannot encrypt: it lacks the feature `encryption`")]
+    NoEncryption {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
     },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
