@@ -1,7 +1,7 @@
 //! Runs the service inside a program of one's own.
 //!
-//! Serves on a free loopback port, without a key and without a checkpoint, asks itself for its health, and goes
-//! on until Ctrl-C; with `--once` it stops after the answer.
+//! Serves what a window of its own holds on a free loopback port, without a key and without a checkpoint, asks itself
+//! for its health, and goes on until Ctrl-C; with `--once` it stops after the answer.
 //!
 //! ```sh
 //! cargo run -p tft-examples --example minimal_server
@@ -9,20 +9,21 @@
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
 use std::error::Error;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 
-use tft_service::clock::SystemClock;
-use tft_service::{Config, Server};
+use tft_core::schema::Schema;
+use tft_core::store::Store;
+use tft_core::{Forecaster, ForecasterConfig, Model, Monitor};
+use tft_service::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut config = Config::default();
-    config.port = 0;
-    config.persistence_file = None;
-    let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
+    let forecaster = Forecaster::new(Model::built_in()?, ForecasterConfig::default())?;
+    let monitor = Monitor::new(&Schema::server_metrics(), forecaster)?;
+    let store = Store::in_memory(tft_service::window_for(&monitor)?);
+    let server = Server::builder(store, monitor).listen(TcpListener::bind("127.0.0.1:0")?)?;
     let address = server.local_addr();
     println!("http://{address}");
 

@@ -1,6 +1,6 @@
 //! Who is calling: the check of `X-API-Key`.
 //!
-//! Owns the comparison and the [`Principal`]; where a refusal goes is decided in `pipeline`.
+//! Owns the comparison and the [`Principal`]; where a refusal goes is decided in `layers::auth`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -36,6 +36,16 @@ impl Principal {
         match address.to_canonical() {
             IpAddr::V4(ip) => Self::Network(ip.into()),
             IpAddr::V6(ip) => Self::Network(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()),
+        }
+    }
+}
+
+impl Principal {
+    /// Returns the name of the key in logs; none for an address.
+    pub(crate) fn key_id(self) -> Option<String> {
+        match self {
+            Self::Key(position) => Some(format!("key-{position}")),
+            Self::Network(_) => None,
         }
     }
 }

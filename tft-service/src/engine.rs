@@ -39,12 +39,20 @@ impl Engine {
 
     fn build(model_dir: Option<&Path>, schema: Schema) -> Result<Self, Error> {
         let model = model_dir.map_or_else(Model::built_in, Model::from_dir)?;
-        let model_id = model.id().to_owned();
         let forecaster = Forecaster::new(model, ForecasterConfig::default())?;
-        let horizon_steps = forecaster.horizon_steps();
-        let history_steps_needed = forecaster.history_steps_min();
-        let monitor = Monitor::new(&schema, forecaster)?;
-        Ok(Self { monitor, facts: Facts { schema, model_id, horizon_steps, history_steps_needed } })
+        Ok(Self::new(Monitor::new(&schema, forecaster)?))
+    }
+
+    /// Takes a monitor that is ready.
+    pub(crate) fn new(monitor: Monitor) -> Self {
+        let forecaster = monitor.forecaster();
+        let facts = Facts {
+            schema: monitor.schema().clone(),
+            model_id: forecaster.model_id().unwrap_or("none").to_owned(),
+            horizon_steps: forecaster.horizon_steps(),
+            history_steps_needed: forecaster.history_steps_min(),
+        };
+        Self { monitor, facts }
     }
 
     /// Forecasts every server and judges what that means.
@@ -73,25 +81,33 @@ impl Engine {
         &self.facts
     }
 
-    /// Returns how much a window must keep for this model: its history, before the origin of a fleet whose
-    /// other servers are ahead by as much as the window allows.
-    pub(crate) fn window_config(&self) -> WindowConfig {
-        let forecaster = self.monitor.forecaster();
-        let defaults = WindowConfig::default();
-        let ahead_steps = defaults.gap_fill_steps_max + defaults.grace_steps;
-        WindowConfig {
-            step: forecaster.step_length(),
-            steps_per_server: forecaster.history_steps() + ahead_steps,
-            ..defaults
-        }
-    }
-
     /// Builds an empty window for this model.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](tft_core::ErrorKind::InvalidConfig) if the model asks for more than a
     /// window can keep.
     pub(crate) fn empty_window(&self) -> Result<RollingWindow, Error> {
-        RollingWindow::new(self.facts.schema.clone(), self.window_config())
+        window_for(&self.monitor)
+    }
+}
+
+/// Builds an empty window with room for what a monitor's model needs.
+///
+/// # Errors
+/// [`ErrorKind::InvalidConfig`](tft_core::ErrorKind::InvalidConfig) if the model asks for more than a window can keep.
+pub fn window_for(monitor: &Monitor) -> Result<RollingWindow, Error> {
+    RollingWindow::new(monitor.schema().clone(), window_config(monitor))
+}
+
+/// Returns how much a window must keep for a monitor's model: its history, before the origin of a fleet whose
+/// other servers are ahead by as much as the window allows.
+fn window_config(monitor: &Monitor) -> WindowConfig {
+    let forecaster = monitor.forecaster();
+    let defaults = WindowConfig::default();
+    let ahead_steps = defaults.gap_fill_steps_max + defaults.grace_steps;
+    WindowConfig {
+        step: forecaster.step_length(),
+        steps_per_server: forecaster.history_steps() + ahead_steps,
+        ..defaults
     }
 }

@@ -37,6 +37,14 @@ pub enum ServiceError {
         /// What is wrong with it, or what the operating system says.
         source: tft_core::Error,
     },
+    /// The audit log cannot be opened.
+    #[error("AUDIT_FILE `{path}` cannot be used")]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

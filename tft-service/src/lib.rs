@@ -18,7 +18,7 @@
 //! ```
 //!
 //! # Concepts
-//! - A request passes the checks of `pipeline` in a fixed order: route, key, origin, quota, body. The
+//! - A request passes the tower layers of `layers` in a fixed order: host, client, origin, key, quota. The
 //!   [`routes`] are one table; what is not marked open needs a key.
 //! - One thread owns the model. It works on a copy of the window and publishes an immutable snapshot with its
 //!   replies already rendered; readers copy a pointer and never wait for a forecast.
@@ -27,10 +27,9 @@
 //! - Time comes from a [`clock::Clock`], so that tests and the demo decide what time it is.
 //!
 //! # What it is not
-//! It has no rules, numbers or file formats of its own: those are `tft-core`'s. It does not speak TLS or
-//! HTTP/2; put a reverse proxy in front of it where others can reach it. Between two checkpoints an
-//! acknowledged feed lives in memory only.
+//! It has no rules, numbers or file formats of its own: those are `tft-core`'s.
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -38,21 +37,24 @@ pub mod routes;
 
 mod auth;
 mod background;
-mod cors;
 mod demo;
 mod engine;
 mod error;
 mod http;
+mod intake;
+mod layers;
 mod limits;
 mod migrate;
 mod model;
 mod persistence;
-mod pipeline;
+mod reload;
 mod server;
 mod snapshot;
 mod state;
 mod wire;
 
 pub use config::Config;
+pub use engine::window_for;
 pub use error::ServiceError;
-pub use server::Server;
+pub use reload::ReloadHandle;
+pub use server::{Server, ServerBuilder};

@@ -1,20 +1,26 @@
 //! What an operator can set, and what combinations are refused.
 //!
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
-//! combinations and runs once, when the server starts. Where values come from is in [`args`].
+//! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
 mod api_key;
 pub mod args;
 mod encryption;
+mod host;
 mod origin;
+pub mod settings;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use api_key::ApiKey;
+pub use host::HostPattern;
+use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
 use tft_core::store::StoreConfig;
+
+use crate::audit::AuditTarget;
 
 /// Everything that an operator can set.
 ///
@@ -32,6 +38,13 @@ pub struct Config {
     pub api_key: Option<ApiKey>,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
+    /// The names that clients may call the service by. Empty means any with a key, and without one those of the
+    /// loopback address, so that a page elsewhere cannot reach in by a name of its own.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// The proxies whose word about the client counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The clients that are served; empty means all.
+    pub allowed_clients: Vec<IpNet>,
     /// The browser origins that may call.
     pub cors_origins: AllowedOrigins,
     /// The checkpoint of the rolling window; none means that nothing is kept.
@@ -46,6 +59,8 @@ pub struct Config {
     pub limits: Limits,
     /// How often the work in the background runs.
     pub intervals: Intervals,
+    /// Where one line per request goes.
+    pub audit: AuditTarget,
 }
 
 /// Requests per minute and principal, by class of route.
@@ -71,12 +86,21 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Most bytes of a request's line and headers.
     pub header_bytes_max: usize,
+    /// Most bytes of all bodies that are being read; beyond them clients are told to come back.
+    pub body_bytes_total_max: usize,
+    /// Most feeds that are being taken or wait for it; beyond them clients are told to come back.
+    pub feeds_waiting_max: usize,
     /// Most connections at a time; others wait in the system's queue.
     pub connections_max: usize,
     /// From a request's first byte to the end of its headers.
     pub header_timeout: Duration,
     /// From the end of a request's headers to the end of its body.
     pub body_timeout: Duration,
+    /// From the end of a request's body to the beginning of its reply.
+    pub handler_timeout: Duration,
+    /// From the beginning of a reply until it is delivered; a reply has a second more per
+    /// [`Limits::REPLY_BYTES_PER_S`].
+    pub reply_timeout: Duration,
     /// Between one request and the next on the same connection.
     pub idle_timeout: Duration,
     /// Without progress while a reply is written.
@@ -134,6 +158,13 @@ pub enum ConfigError {
     NoEncryption {
         /// The setting's name, as the environment spells it.
         key: &'static str,
+    /// The configuration file cannot be used.
+    #[error("the configuration `{path}` cannot be used: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
@@ -143,6 +174,11 @@ pub enum ConfigError {
 impl RateLimits {
     /// Most requests per minute that can be configured; bounds the limiter's memory.
     pub const PER_MINUTE_MAX: u32 = 100_000;
+}
+
+impl Limits {
+    /// The slowest pace at which a long reply may be read, in bytes per second.
+    pub const REPLY_BYTES_PER_S: u64 = 64 << 10;
 }
 
 impl Config {
@@ -171,6 +207,9 @@ impl Default for Config {
             port: 8000,
             api_key: None,
             insecure_no_auth: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allowed_clients: Vec::new(),
             cors_origins: AllowedOrigins::default(),
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
@@ -178,6 +217,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             intervals: Intervals::default(),
+            audit: AuditTarget::default(),
         }
     }
 }
@@ -193,9 +233,13 @@ impl Default for Limits {
         Self {
             body_bytes_max: 8 << 20,
             header_bytes_max: 64 << 10,
+            body_bytes_total_max: 256 << 20,
+            feeds_waiting_max: 64,
             connections_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            handler_timeout: Duration::from_secs(30),
+            reply_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! Browser origins: checked, and compared as browsers write them.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::ConfigError;
@@ -92,6 +93,17 @@ impl AllowedOrigins {
     /// Returns whether the list has `origin`, or any origin is allowed.
     pub fn allows(&self, origin: &Origin) -> bool {
         self.any || self.listed.contains(origin)
+    }
+}
+
+impl fmt::Display for AllowedOrigins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.any {
+            return f.write_str("any");
+        }
+        let listed: Vec<_> = self.listed.iter().map(Origin::as_str).collect();
+        f.write_str(if listed.is_empty() { "only the service's own" } else { "" })?;
+        f.write_str(&listed.join(", "))
     }
 }
 

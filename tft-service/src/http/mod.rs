@@ -5,48 +5,77 @@
 mod body;
 mod query;
 mod refusal;
-mod stall_guard;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
 pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body};
-pub(crate) use query::Query;
+pub(crate) use query::{Query, decode_segment};
 pub(crate) use refusal::Refusal;
-pub(crate) use stall_guard::{RequestPhase, StallGuard};
 
 use crate::limits::Verdict;
 
+/// What every route is given.
+pub(crate) type Request = hyper::Request<RequestBody>;
+
+/// A body that is being received.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+
 /// What every route answers with.
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<ReplyBody>;
+
+/// A body that is there as a whole, or one that comes in parts.
+pub(crate) type ReplyBody = Either<Full<Bytes>, UnsyncBoxBody<Bytes, BodyError>>;
+
+/// What went wrong with a body under way.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct BodyError(#[from] Box<dyn std::error::Error + Send + Sync>);
+
+/// Marks a reply, by its extensions, as one whose body goes on for as long as the client stays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LiveStream;
+
+/// Takes a request as it came from a connection.
+pub(crate) fn received<B>(request: hyper::Request<B>) -> Request
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    request.map(|body| body.map_err(|error| BodyError(error.into())).boxed_unsync())
+}
+
+/// Builds a reply of bytes.
+pub(crate) fn bytes(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::new(content.into())));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// Builds a reply without a body.
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::default()));
+    *reply.status_mut() = status;
+    reply
+}
 
 /// Builds a reply of JSON text.
 pub(crate) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(text.into()));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
+    bytes(status, "application/json", text)
 }
 
 /// Builds a reply of a stream in Arrow's IPC format.
 pub(crate) fn arrow_stream(stream: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(stream));
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(ARROW_STREAM));
-    reply
+    bytes(StatusCode::OK, ARROW_STREAM, stream)
 }
 
 /// Builds a reply of a value as JSON.
 pub(crate) fn json_of(status: StatusCode, value: &impl serde::Serialize) -> Reply {
     json(status, crate::wire::to_json(value))
-}
-
-/// Adds the headers that make browsers careful; every reply has them, refusals too.
-pub(crate) fn add_security_headers(headers: &mut HeaderMap) {
-    for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
 }
 
 /// Adds what is left of the client's quota.
@@ -56,13 +85,3 @@ pub(crate) fn add_quota_headers(headers: &mut HeaderMap, verdict: &Verdict, unix
     headers.insert(HeaderName::from_static("x-ratelimit-remaining"), verdict.remaining.into());
     headers.insert(HeaderName::from_static("x-ratelimit-reset"), reset.into());
 }
-
-const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::X_XSS_PROTECTION, "1; mode=block"),
-    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
-    (HeaderName::from_static("permissions-policy"), "geolocation=(), microphone=(), camera=()"),
-    (header::CACHE_CONTROL, "no-store"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-];

@@ -46,6 +46,11 @@ impl Query {
     }
 }
 
+/// Decodes a segment of a path; none if it is not UTF-8.
+pub(crate) fn decode_segment(text: &str) -> Option<String> {
+    decode(&text.replace('+', "%2B"))
+}
+
 /// Decodes `%41` and `+`; a per cent sign without two hexadecimal digits stands for itself.
 fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();

@@ -18,10 +18,14 @@ pub(crate) enum Refusal {
     InvalidKey,
     #[error("CORS origin not allowed")]
     OriginNotAllowed,
+    #[error("the service is not called by this name")]
+    UnknownHost,
+    #[error("this network is not served")]
+    ClientNotAllowed,
     #[error("{0}")]
     NotFound(String),
-    #[error("method not allowed, this path answers to {allow}")]
-    MethodNotAllowed { allow: String },
+    #[error("method not allowed, this path answers to {}", .allow.to_str().unwrap_or_default())]
+    MethodNotAllowed { allow: HeaderValue },
     #[error("not acceptable, this path answers with {offered}")]
     NotAcceptable { offered: &'static str },
     #[error("the request's body did not arrive within {seconds} s")]
@@ -39,6 +43,8 @@ pub(crate) enum Refusal {
     TooManyRequests(Verdict),
     #[error("the service could not store the feed: send it again later")]
     NotKept,
+    #[error("the service is busy: try again later")]
+    Busy,
     #[error("the service could not carry out the request")]
     Internal,
 }
@@ -46,8 +52,8 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::InvalidKey | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::BadRequest(_) | Self::UnknownHost => StatusCode::BAD_REQUEST,
+            Self::InvalidKey | Self::OriginNotAllowed | Self::ClientNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -55,8 +61,21 @@ impl Refusal {
             Self::BodyTooLarge { .. } | Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotKept | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What operators search their logs for, with the status in words; none if the refusal has nothing to do with
+    /// security.
+    pub(crate) fn security_reason(&self) -> Option<&'static str> {
+        match self {
+            Self::InvalidKey => Some("403 Forbidden: invalid or missing API key"),
+            Self::OriginNotAllowed => Some("403 Forbidden: CORS origin not allowed"),
+            Self::ClientNotAllowed => Some("403 Forbidden: network not served"),
+            Self::UnknownHost => Some("400 Bad Request: unknown host"),
+            Self::TooManyRequests(_) => Some("429 Too Many Requests"),
+            _ => None,
         }
     }
 
@@ -71,10 +90,9 @@ impl Refusal {
                 headers.insert(header::RETRY_AFTER, verdict.retry_after_s().into());
             }
             Self::MethodNotAllowed { allow } => {
-                let allow = allow.parse().unwrap_or(HeaderValue::from_static(""));
                 headers.insert(header::ALLOW, allow);
             }
-            Self::NotKept => {
+            Self::NotKept | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // What may be left of the body is not worth reading: the connection ends instead.

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use tft_core::{Error, ErrorKind};
 
-use crate::config::Limits;
-use crate::http::{Refusal, Reply, json_of, read_body};
-use crate::state::ServiceState;
+use super::Context;
+use crate::http::{Refusal, Reply, Request, json_of, read_body};
 use crate::wire::{FeedReply, IgnoredFeed};
 
 /// # Cancel safety
 /// Once the body is read, its records are taken even if the client goes away. The reply that acknowledges
 /// them is sent when the store's promise holds.
-pub(super) async fn feed(
-    state: &Arc<ServiceState>,
-    limits: &Limits,
-    (head, body): (&Parts, &mut Incoming),
-) -> Result<Reply, Refusal> {
-    let (body_type, body) = read_body(&head.headers, body, limits).await?;
-    let worker = Arc::clone(state);
+pub(super) async fn feed(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
+    let headers = request.headers().clone();
+    let room = context.intake.room_for(&headers, &context.shared.limits)?;
+    let (body_type, body) = read_body(&headers, request.body_mut(), &context.shared.limits).await?;
+    let turn = context.intake.turn()?;
+    let worker = Arc::clone(&context.state);
     // Parsing megabytes takes tens of milliseconds; other connections go on meanwhile.
-    let taken = tokio::task::spawn_blocking(move || worker.ingest((body_type, &body))).await;
+    let taken = tokio::task::spawn_blocking(move || {
+        let _held = (room, turn);
+        worker.ingest((body_type, &body))
+    });
+    let taken = taken.await;
     let taken = taken.map_err(|_| Refusal::Internal)?.map_err(|error| refusal_of(&error))?;
     let Some((report, progress)) = taken else {
         return Ok(json_of(StatusCode::OK, &IgnoredFeed::default()));

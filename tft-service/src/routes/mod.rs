@@ -23,16 +23,34 @@ mod health;
 mod predictions;
 mod status;
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use hyper::Method;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
+use hyper::header::HeaderValue;
+use tower::Service;
 
-use crate::config::Limits;
-use crate::http::{Refusal, Reply};
+use crate::http::{Refusal, Reply, Request, decode_segment};
+use crate::intake::Intake;
+use crate::layers::{self, Shared};
 pub use crate::limits::RouteClass;
 use crate::state::ServiceState;
+
+/// What handlers work with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<ServiceState>,
+    pub(crate) intake: Intake,
+}
+
+/// The end of every request's way: the handler of its route.
+#[derive(Debug, Clone)]
+pub(crate) struct Router {
+    context: Arc<Context>,
+}
 
 /// One row of the route table.
 #[derive(Debug)]
@@ -40,7 +58,7 @@ use crate::state::ServiceState;
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The whole path.
+    /// The path; a segment in braces stands for any one segment.
     pub path: &'static str,
     /// What it counts as for the rate limit.
     pub class: RouteClass,
@@ -80,33 +98,88 @@ impl Route {
         Self { method, path, class, is_open: false, endpoint }
     }
 
-    /// Returns the route of a request.
+    /// Returns the route of a request, and what stands in place of the path's segment in braces.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] or [`Refusal::MethodNotAllowed`].
-    pub(crate) fn find(method: &Method, path: &str) -> Result<&'static Self, Refusal> {
+    pub(crate) fn find(method: &Method, path: &str) -> Result<(&'static Self, Option<String>), Refusal> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let allow = allowed_methods(path)?;
-        let found = ROUTES.iter().find(|route| route.path == path && route.method == *method);
-        found.ok_or(Refusal::MethodNotAllowed { allow })
+        let found = ROUTES.iter().find(|route| route.method == *method && route.matches(path));
+        let route = found.ok_or(Refusal::MethodNotAllowed { allow })?;
+        Ok((route, route.parameter(path)?))
     }
 
-    /// Carries out a request that may pass.
-    pub(crate) async fn answer(
-        &self,
-        state: &Arc<ServiceState>,
-        limits: &Limits,
-        (head, body): (&Parts, &mut Incoming),
-    ) -> Result<Reply, Refusal> {
+    fn matches(&self, path: &str) -> bool {
+        let (mut wanted, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some(wanted), Some(given))
+                    if wanted == given || wanted.starts_with('{') && !given.is_empty() => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn parameter(&self, path: &str) -> Result<Option<String>, Refusal> {
+        let segments = self.path.split('/').zip(path.split('/'));
+        let found = segments.into_iter().find(|(wanted, _)| wanted.starts_with('{'));
+        let Some((_, given)) = found else { return Ok(None) };
+        let decoded = decode_segment(given);
+        decoded.map(Some).ok_or_else(|| Refusal::BadRequest("the path is not UTF-8".into()))
+    }
+
+    async fn answer(&self, context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
+        let state = &context.state;
         match self.endpoint {
             Endpoint::Health => Ok(health::health()),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => Ok(health::ready(state)),
             Endpoint::Status => Ok(status::status(state)),
-            Endpoint::Feed => feed::feed(state, limits, (head, body)).await,
-            Endpoint::Predictions => predictions::current(state, head),
+            Endpoint::Feed => feed::feed(context, request).await,
+            Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
         }
+    }
+}
+
+impl Router {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context: Arc::new(context) }
+    }
+}
+
+impl Service<Request> for Router {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let context = Arc::clone(&self.context);
+        Box::pin(async move { Ok(respond(&context, request).await) })
+    }
+}
+
+/// Carries out a request that may pass.
+async fn respond(context: &Context, mut request: Request) -> Reply {
+    let limits = &context.shared.limits;
+    let answered = match Route::find(request.method(), request.uri().path()) {
+        Ok((route, _)) => {
+            // A body has its own deadline, within which it is read by the handler.
+            let timeout = limits.body_timeout + limits.handler_timeout;
+            let answering = route.answer(context, &mut request);
+            tokio::time::timeout(timeout, answering).await.unwrap_or(Err(Refusal::Busy))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match answered {
+        Ok(reply) => reply,
+        Err(refusal) => layers::refuse(&context.shared, request, refusal).await,
     }
 }
 
@@ -114,9 +187,9 @@ impl Route {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] if no route has this path.
-pub(crate) fn allowed_methods(path: &str) -> Result<String, Refusal> {
+pub(crate) fn allowed_methods(path: &str) -> Result<HeaderValue, Refusal> {
     let mut methods: Vec<&str> = Vec::new();
-    for route in ROUTES.iter().filter(|route| route.path == path) {
+    for route in ROUTES.iter().filter(|route| route.matches(path)) {
         if route.method == Method::GET {
             methods.push("HEAD");
         }
@@ -127,7 +200,8 @@ pub(crate) fn allowed_methods(path: &str) -> Result<String, Refusal> {
     }
     methods.push("OPTIONS");
     methods.sort_unstable();
-    Ok(methods.join(", "))
+    // Names of methods are always a valid header.
+    Ok(HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS")))
 }
 
 #[cfg(test)]
@@ -136,7 +210,7 @@ mod tests {
 
     #[test]
     fn paths_and_methods_lead_to_routes() {
-        assert_eq!(Route::find(&Method::HEAD, "/health").unwrap().path, "/health");
+        assert_eq!(Route::find(&Method::HEAD, "/health").unwrap().0.path, "/health");
         let refusal = Route::find(&Method::DELETE, "/feed/data").unwrap_err();
         assert!(matches!(refusal, Refusal::MethodNotAllowed { allow } if allow == "OPTIONS, POST"));
         for path in ["/", "/health/", "/feed", "//health", "/HEALTH", "/feed/data/x"] {

@@ -2,17 +2,16 @@
 
 use hyper::StatusCode;
 use hyper::header;
-use hyper::http::request::Parts;
 
-use crate::http::{ARROW_STREAM, Query, Refusal, Reply, arrow_stream, json};
+use crate::http::{ARROW_STREAM, Query, Refusal, Reply, Request, arrow_stream, json};
 use crate::state::ServiceState;
 use crate::wire::{Selection, predictions_table, render_predictions};
 
-pub(super) fn current(state: &ServiceState, head: &Parts) -> Result<Reply, Refusal> {
+pub(super) fn current(state: &ServiceState, request: &Request) -> Result<Reply, Refusal> {
     let snapshot = state.snapshot();
-    let query = Query::parse(head.uri.query())?;
+    let query = Query::parse(request.uri().query())?;
     let is_arrow = match query.value("format") {
-        None => accepts_arrow(head),
+        None => accepts_arrow(request),
         Some("json") => false,
         Some("arrow") => true,
         Some(_) => return Err(Refusal::NotAcceptable { offered: "`format=json` and `format=arrow`" }),
@@ -33,8 +32,8 @@ pub(super) fn current(state: &ServiceState, head: &Parts) -> Result<Reply, Refus
 }
 
 /// Returns whether the client names the type; `*/*` means what there always was.
-fn accepts_arrow(head: &Parts) -> bool {
-    let values = head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+fn accepts_arrow(request: &Request) -> bool {
+    let values = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = values.flat_map(|value| value.split(',')).filter_map(|entry| entry.split(';').next());
     types.any(|name| name.trim().eq_ignore_ascii_case(ARROW_STREAM))
 }

@@ -39,7 +39,11 @@ impl Reply {
 
 impl Request {
     pub(crate) fn new(address: SocketAddr, method: &str, target: &str) -> Self {
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        Self::with_host(address, method, target, &address.to_string())
+    }
+
+    pub(crate) fn with_host(address: SocketAddr, method: &str, target: &str, host: &str) -> Self {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
         Self { address, head, body: Vec::new() }
     }
 

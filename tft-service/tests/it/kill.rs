@@ -25,7 +25,12 @@ fn kills() -> usize {
 }
 
 /// Sends feeds of one record each until the program is gone; returns the time of each that was acknowledged.
-fn feed_until_gone(address: SocketAddr, client: usize, round: usize, is_killed: &AtomicBool) -> Vec<i64> {
+pub(crate) fn feed_until_gone(
+    address: SocketAddr,
+    client: usize,
+    round: usize,
+    is_killed: &AtomicBool,
+) -> Vec<i64> {
     let mut acknowledged = Vec::new();
     let start = now().as_millis() - 200_000;
     for number in 0.. {
@@ -51,7 +56,7 @@ fn now() -> Timestamp {
 }
 
 /// The times of all samples of this round's servers that the files hold.
-fn kept(directory: &Path, round: usize) -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn kept(directory: &Path, round: usize) -> BTreeMap<String, Vec<i64>> {
     let window = RollingWindow::new(Schema::server_metrics(), WindowConfig::default()).unwrap();
     let path = directory.join("kept.parquet");
     let (store, report) = Store::open(&path, window, StoreConfig::default(), now()).unwrap();

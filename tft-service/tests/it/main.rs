@@ -5,11 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod arrow;
+mod audit;
 mod client;
+mod commands;
+mod crowd;
 mod demo;
 mod feed;
 mod harness;
+mod host;
 mod hostile_input;
+mod http2;
+mod http_shapes;
 mod kill;
 mod migration;
 mod model;
@@ -18,3 +24,4 @@ mod replies;
 mod routes;
 mod security;
 mod slow_clients;
+mod stop;

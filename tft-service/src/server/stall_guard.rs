@@ -1,40 +1,33 @@
 //! A connection that does not wait for ever.
 //!
 //! hyper has one timer for both a slow header and an idle connection. This guard tells them apart: from the
-//! first byte of a request its header has a deadline of its own, and a write that makes no progress ends the
-//! connection. Bodies have their deadline in `body`, and idle connections hyper's timer.
+//! first byte of a request its header has a deadline of its own, and a write that makes no progress, or next to none,
+//! ends the connection. Bodies have their deadline in `body`, and idle connections hyper's timer.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::activity::Activity;
 use crate::config::Limits;
 
 /// A stream with deadlines for headers and for writes.
 #[derive(Debug)]
 pub(crate) struct StallGuard<S> {
     stream: S,
-    phase: RequestPhase,
-    phase_seen: u64,
-    header: Deadline,
+    activity: Activity,
+    changes_seen: u64,
+    /// None if several requests may be under way at once: their headers have no beginning that can be seen here.
+    header: Option<Deadline>,
     write: Deadline,
+    /// Bytes written since the client last took all that there was.
+    written_slowly: u64,
+    pace_bytes: u64,
 }
-
-/// Whether a connection is between requests; shared by the stream and the service behind it.
-///
-/// Counts beginnings and ends, so that an odd number means that a request is being answered.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RequestPhase(Arc<AtomicU64>);
-
-/// A request that is being answered, until dropped.
-#[derive(Debug)]
-pub(crate) struct UnderWay(RequestPhase);
 
 #[derive(Debug)]
 struct Deadline {
@@ -43,49 +36,59 @@ struct Deadline {
 }
 
 impl<S> StallGuard<S> {
-    pub(crate) fn new(stream: S, phase: RequestPhase, limits: &Limits) -> Self {
+    /// Guards the stream of a connection on which one request follows another.
+    pub(crate) fn new(stream: S, activity: Activity, limits: &Limits) -> Self {
         Self {
             stream,
-            phase,
-            phase_seen: 0,
-            header: Deadline { after: limits.header_timeout, timer: None },
+            activity,
+            changes_seen: 0,
+            header: Some(Deadline { after: limits.header_timeout, timer: None }),
             write: Deadline { after: limits.write_stall_timeout, timer: None },
+            written_slowly: 0,
+            pace_bytes: limits.write_stall_timeout.as_secs().max(1) * BYTES_PER_S_MIN,
         }
     }
 
-    /// Returns whether the next bytes belong to a header; forgets the deadline of the one before.
-    fn is_between_requests(&mut self) -> bool {
-        let phase = self.phase.0.load(Ordering::Acquire);
-        if phase != self.phase_seen {
-            self.phase_seen = phase;
-            self.header.timer = None;
+    /// Guards the stream of a connection on which requests are interleaved.
+    pub(crate) fn interleaved(stream: S, activity: Activity, limits: &Limits) -> Self {
+        Self { header: None, ..Self::new(stream, activity, limits) }
+    }
+
+    /// Returns the deadline of the header that the next bytes belong to, if they do; that of the one before is
+    /// forgotten.
+    fn header_deadline(&mut self) -> Option<&mut Deadline> {
+        let (is_between, changes) = self.activity.between_requests();
+        let header = self.header.as_mut()?;
+        if changes != self.changes_seen {
+            self.changes_seen = changes;
+            header.timer = None;
         }
-        phase.is_multiple_of(2)
+        is_between.then_some(header)
     }
 
-    /// Ends a write that is pending for too long.
-    fn guard_write<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.write.timer = None;
-            return polled;
+    /// Ends a write that is pending for too long, or goes on too slowly; `wanted` is how much was to be written.
+    fn guard_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+        wanted: usize,
+    ) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(written)) => {
+                self.written_slowly += written as u64;
+                if written >= wanted || self.written_slowly >= self.pace_bytes {
+                    self.write.timer = None;
+                    self.written_slowly = 0;
+                }
+                polled
+            }
+            Poll::Ready(Err(_)) => polled,
+            Poll::Pending => {
+                self.write.start();
+                ready!(self.write.poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
-        self.write.start();
-        ready!(self.write.poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl RequestPhase {
-    /// Marks that a request's header is complete.
-    pub(crate) fn begin(&self) -> UnderWay {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        UnderWay(self.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -109,16 +112,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if !self.is_between_requests() {
-            return polled;
-        }
+        let Some(header) = self.header_deadline() else { return polled };
         if polled.is_ready() {
             if buffer.filled().len() > filled {
-                self.header.start();
+                header.start();
             }
             return polled;
         }
-        ready!(self.header.poll(cx));
+        ready!(header.poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -126,7 +127,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.guard_write(cx, polled)
+        self.guard_write(cx, polled, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -135,7 +136,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.guard_write(cx, polled)
+        self.guard_write(cx, polled, slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -150,6 +151,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// The slowest pace at which a client may read while there is something to write.
+const BYTES_PER_S_MIN: u64 = 1 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -172,7 +176,7 @@ mod tests {
     fn a_header_that_stops_coming_ends_the_connection_and_silence_before_it_does_not() {
         block_on(async {
             let (mut client, server) = tokio::io::duplex(64);
-            let mut guard = StallGuard::new(server, RequestPhase::default(), &limits(50));
+            let mut guard = StallGuard::new(server, Activity::new(), &limits(50));
             let silence = tokio::time::timeout(Duration::from_millis(150), guard.read_u8()).await;
             assert!(silence.is_err());
             client.write_all(b"G").await.unwrap();
@@ -187,11 +191,11 @@ mod tests {
     fn a_body_and_the_idle_time_after_it_are_not_a_header() {
         block_on(async {
             let (mut client, server) = tokio::io::duplex(64);
-            let phase = RequestPhase::default();
-            let mut guard = StallGuard::new(server, phase.clone(), &limits(50));
+            let activity = Activity::new();
+            let mut guard = StallGuard::new(server, activity.clone(), &limits(50));
             client.write_all(b"G").await.unwrap();
             guard.read_u8().await.unwrap();
-            let under_way = phase.begin();
+            let under_way = activity.begin();
             let waited = Duration::from_millis(150);
             assert!(tokio::time::timeout(waited, guard.read_u8()).await.is_err());
             drop(under_way);
@@ -203,7 +207,7 @@ mod tests {
     fn a_reader_who_stops_reading_is_dropped() {
         block_on(async {
             let (_client, server) = tokio::io::duplex(64);
-            let mut guard = StallGuard::new(server, RequestPhase::default(), &limits(50));
+            let mut guard = StallGuard::new(server, Activity::new(), &limits(50));
             let error = guard.write_all(&[0; 1000]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         });

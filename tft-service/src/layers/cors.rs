@@ -4,15 +4,26 @@
 //! refusal, not just a reply that its browser hides.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Method, StatusCode};
 
-use crate::config::{AllowedOrigins, Origin};
+use super::{Crossing, Next, Shared, call_mut, refuse};
+use crate::config::{AllowedOrigins, Config, Origin};
+use crate::http::{Refusal, Reply, Request, empty};
+use crate::routes::allowed_methods;
+
+/// Answers preflight requests and adds the headers that browsers ask for.
+#[derive(Debug)]
+pub(super) struct Cors {
+    shared: Arc<Shared>,
+    policy: CorsPolicy,
+}
 
 /// The origins that may call: those configured, and the service's own.
 #[derive(Debug)]
-pub(crate) struct CorsPolicy {
+struct CorsPolicy {
     allowed: AllowedOrigins,
     own: Vec<Origin>,
 }
@@ -29,13 +40,13 @@ pub(crate) enum OriginCheck {
 }
 
 impl CorsPolicy {
-    /// Builds the policy of a service that listens on `address`.
-    pub(crate) fn new(allowed: AllowedOrigins, address: SocketAddr) -> Self {
-        Self { allowed, own: Origin::own(address) }
+    /// Builds the policy of a service that listens on `addresses`.
+    fn new(allowed: AllowedOrigins, addresses: &[SocketAddr]) -> Self {
+        Self { allowed, own: addresses.iter().flat_map(|&address| Origin::own(address)).collect() }
     }
 
     /// Decides about a request.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> OriginCheck {
+    fn check(&self, headers: &HeaderMap) -> OriginCheck {
         let mut given = headers.get_all(header::ORIGIN).iter();
         let Some(value) = given.next() else { return OriginCheck::Absent };
         let origin = value.to_str().ok().and_then(Origin::normalise);
@@ -45,7 +56,7 @@ impl CorsPolicy {
     }
 
     /// Adds the headers of a reply to a request with this check's result.
-    pub(crate) fn add_headers(&self, check: &OriginCheck, headers: &mut HeaderMap) {
+    fn add_headers(&self, check: &OriginCheck, headers: &mut HeaderMap) {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         let OriginCheck::Allowed(origin) = check else { return };
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
@@ -59,8 +70,10 @@ impl CorsPolicy {
     }
 
     /// Adds the headers that only the reply to a preflight request has.
-    pub(crate) fn add_preflight_headers(headers: &mut HeaderMap) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    fn add_preflight_headers(allow: &HeaderValue, headers: &mut HeaderMap) {
+        let can_delete = allow.to_str().is_ok_and(|allow| allow.contains("DELETE"));
+        let methods = if can_delete { "GET, POST, DELETE" } else { "GET, POST" };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("Content-Type, X-API-Key"),
@@ -72,12 +85,50 @@ impl CorsPolicy {
 const EXPOSED: &str =
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id";
 
+impl Cors {
+    pub(super) fn new(config: &Config, addresses: &[SocketAddr], shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), policy: CorsPolicy::new(config.cors_origins.clone(), addresses) }
+    }
+
+    async fn preflight(&self, request: Request, origin: &OriginCheck) -> Reply {
+        let allow = match allowed_methods(request.uri().path()) {
+            Ok(_) if *origin == OriginCheck::Refused => Err(Refusal::OriginNotAllowed),
+            other => other,
+        };
+        let allow = match allow {
+            Ok(allow) => allow,
+            Err(refusal) => return refuse(&self.shared, request, refusal).await,
+        };
+        let mut reply = empty(StatusCode::NO_CONTENT);
+        let headers = reply.headers_mut();
+        if request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+            CorsPolicy::add_preflight_headers(&allow, headers);
+        }
+        headers.insert(header::ALLOW, allow);
+        reply
+    }
+}
+
+impl Crossing for Cors {
+    async fn cross(&self, mut request: Request, next: impl Next) -> Reply {
+        let origin = self.policy.check(request.headers());
+        call_mut(&mut request).origin = origin.clone();
+        let mut reply = if request.method() == Method::OPTIONS {
+            self.preflight(request, &origin).await
+        } else {
+            next.run(request).await
+        };
+        self.policy.add_headers(&origin, reply.headers_mut());
+        reply
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(origins: &[&str]) -> OriginCheck {
-        let policy = CorsPolicy::new(AllowedOrigins::default(), "127.0.0.1:8000".parse().unwrap());
+        let policy = CorsPolicy::new(AllowedOrigins::default(), &["127.0.0.1:8000".parse().unwrap()]);
         let headers = origins.iter().map(|origin| (header::ORIGIN, origin.parse().unwrap())).collect();
         policy.check(&headers)
     }

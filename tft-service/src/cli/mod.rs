@@ -1,5 +1,9 @@
-//! The command line: `serve`, which is the default, `demo`, `migrate` and `model`.
+//! The command line: `serve`, which is the default, and a file for each other command.
 
+mod check;
+mod healthcheck;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,8 +13,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::healthcheck::HealthcheckArgs;
 use crate::clock::SystemClock;
-use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand, ServeArgs};
+use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
+use crate::config::settings::Settings;
+use crate::config::{Config, ConfigError};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -27,12 +34,28 @@ struct Cli {
     serve: ServeArgs,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+struct ServeArgs {
+    /// TOML file with a table for each group of settings; flags and variables beat it [default: none]
+    #[arg(long, env = "TFT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Serve forecasts of the metrics that are fed (the default)
     Serve(ServeArgs),
     /// Replay a week of real services, print what was forecast and what happened, then serve the result
     Demo(DemoArgs),
+    /// Check the configuration and the model, and print what is on
+    ///
+    /// Takes the settings of `serve` and starts nothing. The exit code is 1, with one line on standard error, if
+    /// `serve` would refuse them.
+    Check(ServeArgs),
+    /// Ask a running service for its health; the exit code is 0 if it answers
+    Healthcheck(HealthcheckArgs),
     /// Take over the window that the original system left as a pickle
     ///
     /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
@@ -45,6 +68,17 @@ enum Command {
     Model(ModelCommand),
 }
 
+impl ServeArgs {
+    /// Puts flags, variables and the file together, and checks the whole.
+    fn into_config(self) -> Result<Config, ConfigError> {
+        let settings = match &self.config {
+            Some(path) => self.settings.over_file(path)?,
+            None => self.settings,
+        };
+        settings.into_config(api_key().as_deref())
+    }
+}
+
 /// Runs the command that the process's arguments ask for.
 ///
 /// Errors are one line on standard error and exit code 1. `model verify` also exits with 1, without such a
@@ -55,6 +89,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Check(args)) => check::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
@@ -69,12 +105,21 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
-    let config = args.into_config(api_key().as_deref())?;
+    let config = args.into_config()?;
     if config.api_key.is_none() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
-    runtime()?.block_on(async { server.run(stop_signal()?).await })
+    runtime()?.block_on(async {
+        let mut hang_up = signal(SignalKind::hangup()).map_err(|source| ServiceError::Thread { source })?;
+        let reload = server.reload_handle();
+        tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
+        });
+        server.run(stop_signal()?).await
+    })
 }
 
 fn demo(args: DemoArgs) -> Result<(), ServiceError> {

@@ -1,0 +1,95 @@
+//! `tft-service check`: what a configuration means, without starting anything.
+
+use std::fmt::{self, Display, Formatter};
+use std::io::Write;
+
+use tft_core::schema::Schema;
+
+use super::ServeArgs;
+use crate::audit::AuditTarget;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// Checks the settings and the model, and prints what is on.
+///
+/// # Errors
+/// What `serve` would refuse.
+pub(super) fn run(args: ServeArgs) -> Result<(), ServiceError> {
+    let config = args.into_config()?;
+    let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
+    let text = Summary { config: &config, model_id: &engine.facts().model_id }.to_string();
+    std::io::stdout().write_all(text.as_bytes()).map_err(|source| ServiceError::Output { source })
+}
+
+/// A configuration in lines for people; never a secret.
+struct Summary<'a> {
+    config: &'a Config,
+    model_id: &'a str,
+}
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let config = self.config;
+        let mut line = |name: &str, value: &dyn Display| writeln!(f, "{name:<18}{value}");
+        line("listen", &std::net::SocketAddr::new(config.host, config.port))?;
+        line("model", &self.model_id)?;
+        match &config.persistence_file {
+            Some(path) => {
+                line("checkpoint", &format!("{} (sync {})", path.display(), config.store.sync.as_str()))?
+            }
+            None => line("checkpoint", &"off, nothing is kept")?,
+        }
+        line("keys", &if config.api_key.is_some() { "1" } else { "none, everyone may call" })?;
+        let is_open = config.api_key.is_some() || config.insecure_no_auth;
+        let otherwise = if is_open { "any" } else { "those of the loopback address" };
+        line("hosts", &listed(&config.allowed_hosts, otherwise))?;
+        line("clients", &listed(&config.allowed_clients, "any"))?;
+        line("trusted proxies", &listed(&config.trusted_proxies, "none"))?;
+        line("origins", &config.cors_origins)?;
+        let rates = config.rate_limits;
+        let per_minute =
+            format!("feed {}, predictions {}, alerts {}", rates.feed, rates.predictions, rates.alerts);
+        line("per minute", &per_minute)?;
+        match &config.audit {
+            AuditTarget::Off => line("audit", &"off"),
+            AuditTarget::Stdout => line("audit", &"standard output"),
+            AuditTarget::File(path) => line("audit", &path.display()),
+        }
+    }
+}
+
+fn listed(entries: &[impl Display], otherwise: &str) -> String {
+    if entries.is_empty() {
+        return otherwise.to_owned();
+    }
+    entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ApiKey, HostPattern};
+
+    #[test]
+    fn a_summary_tells_what_is_on_and_no_secret() {
+        let config = Config {
+            api_key: ApiKey::parse("a-key-that-must-never-be-printed-anywhere").unwrap(),
+            allowed_hosts: vec![HostPattern::parse("*.example.com").unwrap()],
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Config::default()
+        };
+        insta::assert_snapshot!(Summary { config: &config, model_id: "built-in" }, @"
+        listen            127.0.0.1:8000
+        model             built-in
+        checkpoint        inference_rolling_window.parquet (sync interval)
+        keys              1
+        hosts             *.example.com
+        clients           any
+        trusted proxies   10.0.0.0/8
+        origins           http://localhost:8501
+        per minute        feed 60, predictions 30, alerts 30
+        audit             off
+        ");
+    }
+}
