@@ -246,7 +246,9 @@ fn a_frame_counts_in_its_place_of_its_segment_only() {
         let mut image = image.clone();
         let segment = image.get_mut(&name).unwrap();
         segment.truncate(start);
-        log.iter().for_each(|frame| segment.extend_from_slice(frame));
+        for frame in log {
+            segment.extend_from_slice(frame);
+        }
         open(&Disk::with(&image), sealed(1)).unwrap().1.frames_replayed
     };
     assert_eq!(replayed(&[&own[0], &own[1]]), 2);

@@ -158,6 +158,7 @@ pub enum ConfigError {
     NoEncryption {
         /// The setting's name, as the environment spells it.
         key: &'static str,
+    },
     /// The configuration file cannot be used.
     #[error("the configuration `{path}` cannot be used: {reason}")]
     File {
