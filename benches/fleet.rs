@@ -1,4 +1,5 @@
-//! A large fleet, once: what a checkpoint costs, what feeds feel of it, and how long a start takes.
+//! A large fleet, once: its memory, what a checkpoint costs, what feeds feel of it, what is written in an hour, and how
+//! long a start takes.
 //!
 //! Run with `TFT_SERVERS=10000 cargo bench -p benches --no-default-features --bench fleet`; it needs a gigabyte
 //! of memory and of disk for 10,000 servers.
@@ -68,6 +69,63 @@ fn feed(store: &Store, servers: usize, at: Timestamp) -> Duration {
     times.max().unwrap_or_default()
 }
 
+/// Feeds the whole fleet every five minutes of some hours and saves a checkpoint when `is_due` says so after a
+/// number of minutes; prints what was written and how much of a core it took, the making of the
+/// records included.
+fn feed_for_hours(
+    (store, servers): (&Store, usize),
+    first_step: i64,
+    hours: i64,
+    is_due: impl Fn(&Store, u64) -> bool,
+) {
+    let (mut checkpoints, mut bytes, mut rested, mut busy) = (0, 0, 0, Duration::ZERO);
+    let busy_since = |started: Duration| cpu_time().saturating_sub(started);
+    for minute in 0..60 * hours {
+        let (step, now) = (first_step + minute / 5, at(first_step + minute / 5, 60_000 * (minute % 5)));
+        if minute % 5 == 0 {
+            let before = store.log_bytes();
+            let started = cpu_time();
+            feed(store, servers, at(step, 0));
+            busy += busy_since(started);
+            bytes += store.log_bytes() - before;
+        }
+        rested += 1;
+        if is_due(store, rested) {
+            let started = cpu_time();
+            let saved = store.checkpoint(now).expect("a saved checkpoint");
+            busy += busy_since(started);
+            rested = 0;
+            checkpoints += u32::from(saved.is_some());
+            bytes += saved.map_or(0, |saved| saved.bytes);
+        }
+    }
+    let (mb, share) = (bytes as f64 / 1e6, 100.0 * busy.as_secs_f64() / (3600 * hours) as f64);
+    println!(
+        "  {hours} hours: {checkpoints} checkpoints, {:.1} MB per hour, {share:.2} % of a core",
+        mb / hours as f64
+    );
+}
+
+/// How long this thread has run; none where the system does not say.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
+}
+
+/// Opens a store again and prints how long that takes.
+fn reopen(path: &std::path::Path, store: Store, what: &str) -> Store {
+    let mb = store.log_bytes() as f64 / 1e6;
+    drop(store);
+    let (started, cpu) = (Instant::now(), cpu_time());
+    let (store, report) = open(path);
+    let (took, cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
+    let (feeds, servers) = (report.frames_replayed, store.window().server_count());
+    println!(
+        "recovery {what}: {took:?} ({cpu:?} of a core), {servers} servers, {feeds} feeds from {mb:.0} MB"
+    );
+    store
+}
+
 fn main() {
     let servers = std::env::var("TFT_SERVERS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -78,13 +136,19 @@ fn main() {
     }
     println!("{servers} servers, {STEPS} steps, {METRICS} metrics; log {} MB", store.log_bytes() / 1_000_000);
 
+    let memory = store.window().memory_bytes() as f64 / servers as f64;
+    let values = (STEPS as usize * METRICS * size_of::<f32>()) as f64;
+    println!("memory: {memory:.0} bytes per server, {:.3} of steps x metrics x 4 bytes", memory / values);
+    let store = reopen(&path, store, "from the log alone");
+
     let started = Instant::now();
     drop(store.window().clone());
     println!("clone of the window: {:?}", started.elapsed());
 
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_time());
     let saved = store.checkpoint(at(STEPS, 0)).expect("a saved checkpoint").expect("something to save");
-    println!("checkpoint: {:?}, {} rows, {} MB", started.elapsed(), saved.rows, saved.bytes / 1_000_000);
+    let (took, cpu, mb) = (started.elapsed(), cpu_time().saturating_sub(cpu), saved.bytes / 1_000_000);
+    println!("checkpoint: {took:?} ({cpu:?} of a core), {} rows, {mb} MB", saved.rows);
 
     let alone = (1..4).map(|minute| feed(&store, servers, at(STEPS - 1, 1_000 * minute))).max();
     println!("feed of {FEED} records, longest: {:?}", alone.unwrap_or_default());
@@ -107,11 +171,19 @@ fn main() {
         println!("checkpoint beside feeds: {:?}", saving.join().expect("no panic"));
     });
 
-    store.checkpoint(at(STEPS, 0)).expect("a saved checkpoint");
-    feed(&store, servers, at(STEPS - 1, 250_000));
-    drop(store);
-    let started = Instant::now();
-    let (store, report) = open(&path);
-    let (feeds, servers) = (report.frames_replayed, store.window().server_count());
-    println!("recovery: {:?}, {servers} servers, {feeds} feeds from the log", started.elapsed());
+    println!("a feed of the fleet every five minutes, a checkpoint every minute if anything is new:");
+    feed_for_hours((&store, servers), STEPS, 1, |_, _| true);
+    println!("the same, a checkpoint when the store says that it is due:");
+    let quarter = Duration::from_mins(15);
+    let is_due = |store: &Store, minutes| store.is_checkpoint_due(Duration::from_mins(minutes), quarter);
+    feed_for_hours((&store, servers), STEPS + 12, 12, is_due);
+
+    store.checkpoint(at(STEPS + 156, 0)).expect("a saved checkpoint");
+    feed(&store, servers, at(STEPS + 156, 0));
+    let store = reopen(&path, store, "from a checkpoint and a feed");
+    let due = StoreConfig::default().replay_bytes_max;
+    for second in (1..).take_while(|&second| second < 250 && store.log_bytes() < due) {
+        feed(&store, servers, at(STEPS + 156, 1_000 * second));
+    }
+    reopen(&path, store, "from a checkpoint and as much log as there may be");
 }

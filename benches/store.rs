@@ -35,8 +35,7 @@ fn batch(schema: &Schema, servers: usize, at: Timestamp) -> Vec<Record> {
 fn store(directory: &tempfile::TempDir, sync: SyncMode) -> Store {
     let window = RollingWindow::new(Schema::server_metrics(), WindowConfig::default());
     let window = window.expect("a valid configuration");
-    let config = StoreConfig { log_bytes_max: 64 << 30, ..StoreConfig::default() };
-    let config = StoreConfig { sync, ..config };
+    let config = StoreConfig { sync, log_bytes_max: 64 << 30, ..StoreConfig::default() };
     let path = directory.path().join("window.parquet");
     Store::open(&path, window, config, at(0)).expect("an opened store").0
 }

@@ -1,5 +1,6 @@
 //! Any bytes as the newest segment of a log: the store opens or says why not, and what it has taken from the
-//! bytes is there again after the next start.
+//! bytes is there again after the next start. Some are made valid first, and of those some are damaged again, so that
+//! frames behind damage are searched for.
 //!
 //! Run with `cargo fuzz run -s none log_segment -- -rss_limit_mb=2048 -malloc_limit_mb=512`.
 
@@ -102,11 +103,17 @@ fn mend(bytes: &mut [u8]) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // The first byte says whether the checksums are made right.
+    // The first byte says whether the checksums are made right, and how much is damaged after that.
     let Some((&mode, bytes)) = bytes.split_first() else { return };
     let mut bytes = bytes.to_vec();
     if mode % 2 == 1 {
         mend(&mut bytes);
+        for place in 0..usize::from(mode >> 1) % 4 {
+            let at = bytes.len() * usize::from(mode >> 3) / 32 + 61 * place;
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (mode >> 5);
+            }
+        }
     }
     let memory = Memory::default();
     let segment = PathBuf::from("window.parquet.log-00000000000000000001");
@@ -119,6 +126,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let Ok((first, report)) = open() else { return };
     assert!(first.window().tick_count() <= report.frames_replayed);
+    assert!(report.feeds_lost == 0 || !report.damage.is_empty());
     let taken = store::encode(&first.window(), at).unwrap();
     drop(first);
     let (again, _) = open().unwrap();

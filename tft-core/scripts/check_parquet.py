@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FIXTURE = Path(__file__).parents[1] / "tests/fixtures/checkpoint/written_1_1.parquet"
+FIXTURE = Path(__file__).parents[1] / "tests/fixtures/checkpoint/written_1_2.parquet"
 TEXTS = ["server_name", "profile", "status"]
-KEYS = {"format_version", "tick_count", "timestamp", "server_timesteps", "data_bytes", "data_sha256"}
+KEYS = {"format_version", "tick_count", "timestamp", "server_timesteps", "data_bytes", "data_crc32c"}
 # Where a log lies beside the checkpoint.
 OPTIONAL_KEYS = {"log_sequence"}
 

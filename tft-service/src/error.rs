@@ -45,6 +45,9 @@ pub enum ServiceError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The certificate cannot be served; plain HTTP is no substitute.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -34,6 +34,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod routes;
+pub mod tls;
 
 mod auth;
 mod background;

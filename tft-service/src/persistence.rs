@@ -58,8 +58,7 @@ impl Checkpointer {
         Self { path, state, clock, cost: Duration::ZERO }
     }
 
-    /// Saves every `interval` until the other end of `stop` is dropped, and once more then. Sooner if the log
-    /// grows fast or takes no feeds until it is done; later if that would be most of what the machine does.
+    /// Saves until the other end of `stop` is dropped whenever the store says that it is time, and once more then.
     ///
     /// # Errors
     /// That of the last save; earlier ones are logged and tried again.
@@ -68,7 +67,8 @@ impl Checkpointer {
         let mut rested = Duration::ZERO;
         while stop.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {
             rested += look_every;
-            if !self.is_due(rested, interval) {
+            // What cannot be saved, or is outdated at once, leaves half of the time to others.
+            if rested < self.cost || !self.state.store().is_checkpoint_due(rested, interval) {
                 continue;
             }
             rested = Duration::ZERO;
@@ -79,20 +79,13 @@ impl Checkpointer {
         self.save_if_changed()
     }
 
-    fn is_due(&self, rested: Duration, interval: Duration) -> bool {
-        let store = self.state.store();
-        rested >= interval.max(self.cost * REST_PER_COST)
-            || store.needs_checkpoint()
-            || store.log_bytes() >= LOG_BYTES_BEFORE_CHECKPOINT
-    }
-
     /// Saves while feeds go on.
     fn save_if_changed(&mut self) -> Result<(), ServiceError> {
-        let Some(path) = &self.path else { return Ok(()) };
         let started = self.clock.monotonic();
         let saved = self.state.store().checkpoint(self.clock.now());
-        let Some(saved) = saved.map_err(|source| unusable(path, source))? else { return Ok(()) };
         self.cost = self.clock.monotonic().saturating_sub(started);
+        let Some(path) = &self.path else { return Ok(()) };
+        let Some(saved) = saved.map_err(|source| unusable(path, source))? else { return Ok(()) };
         let (steps, bytes, feeds) = (saved.steps, saved.bytes, saved.log_sequence);
         let cost_ms = self.cost.as_millis() as u64;
         tracing::info!(steps, bytes, feeds, cost_ms, path = %path.display(), "saved the checkpoint");
@@ -123,8 +116,9 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         let moved_to = aside.path.display();
         tracing::error!(reason = aside.reason, %moved_to, "a corrupt file was moved aside");
     }
-    for damage in &report.damage {
-        tracing::error!(%damage, "acknowledged feeds are lost");
+    if let Some(loss) = report.loss() {
+        let (feeds, bytes_skipped) = (report.feeds_lost, report.bytes_skipped);
+        tracing::error!(feeds, bytes_skipped, loss, "the log is damaged");
     }
     if report.checkpoint.is_none() && report.segments == 0 && report.set_aside.is_empty() {
         tracing::info!(path = %path.display(), "no checkpoint found, starting fresh");
@@ -139,6 +133,7 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         feeds_replayed = report.frames_replayed,
         feeds_skipped = report.frames_skipped,
         bytes_dropped = report.bytes_dropped,
+        headers_mended = report.headers_mended,
         temporary_files_removed = report.temporary_files_removed,
         "recovered the window"
     );
@@ -179,7 +174,3 @@ fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sy
 
 /// How often it is looked at whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A checkpoint of a large fleet takes seconds: at most a twentieth of the time is spent on it.
-const REST_PER_COST: u32 = 20;
-/// About a second of replay.
-const LOG_BYTES_BEFORE_CHECKPOINT: u64 = 128 << 20;

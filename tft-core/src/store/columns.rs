@@ -1,5 +1,7 @@
 //! The columns of a checkpoint: which there are, and their values whatever their type.
 
+use std::borrow::Cow;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -134,6 +136,17 @@ impl<'a, T> Texts<'a, T> {
         Self { keys: dictionary.keys(), values: texts, meanings: (0..texts.len()).map(|_| None).collect() }
     }
 
+    /// Returns the end of the rows from `row` on that have the same text, or all none.
+    pub(super) fn run_end(&self, row: usize) -> usize {
+        let keys = self.keys.values();
+        if self.keys.null_count() == 0 {
+            return row + keys[row..].iter().take_while(|&&key| key == keys[row]).count();
+        }
+        let is_same =
+            |&other: &usize| self.keys.is_valid(other) == self.keys.is_valid(row) && keys[other] == keys[row];
+        row + 1 + (row + 1..keys.len()).take_while(is_same).count()
+    }
+
     /// Returns what the text of a row means, unless it is null.
     pub(super) fn get(&mut self, row: usize, meaning: impl FnOnce(&str) -> T) -> Option<&T> {
         let key = self.keys.is_valid(row).then(|| self.keys.value(row) as usize)?;
@@ -143,10 +156,32 @@ impl<'a, T> Texts<'a, T> {
 }
 
 /// A time, or the value that is none.
-pub(super) type Time = Result<Timestamp, String>;
+type Time = Result<Timestamp, String>;
 
-/// Reads a column of times; a row is none where it is null.
-pub(super) fn times(column: &dyn Array) -> Vec<Option<Time>> {
+/// Reads a column of times.
+///
+/// # Errors
+/// The first row without a time, and what stands there; none if it is null.
+pub(super) fn times(column: &dyn Array) -> Result<Vec<Timestamp>, (usize, Option<String>)> {
+    if let Some(millis) =
+        column.as_primitive_opt::<TimestampMillisecondType>().filter(|_| column.null_count() == 0)
+    {
+        let times = millis.values().iter().map(|&millis| Timestamp::from_millis(millis)).collect::<Vec<_>>();
+        // Those that cannot be times have been moved to where they can. Counted to the end, so that several are
+        // compared at once.
+        let differing =
+            times.iter().zip(millis.values()).filter(|(time, millis)| time.as_millis() != **millis);
+        if differing.count() == 0 {
+            return Ok(times);
+        }
+    }
+    let times = times_or_values(column).into_iter().enumerate();
+    times
+        .map(|(row, time)| time.transpose().map_err(|value| (row, Some(value)))?.ok_or((row, None)))
+        .collect()
+}
+
+fn times_or_values(column: &dyn Array) -> Vec<Option<Time>> {
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Second, _) => {
             map::<TimestampSecondType, _>(column, |seconds| time_of_millis(seconds.saturating_mul(1000)))
@@ -176,52 +211,61 @@ fn time_of_millis(millis: i64) -> Time {
     if time.as_millis() == millis { Ok(time) } else { Err(format!("{millis} ms")) }
 }
 
-/// Copies a metric's column into rows of `stride` values; returns how many values were out of range.
-pub(super) fn copy_metric(column: &dyn Array, metric: &Metric, rows: &mut [f32], stride: usize) -> u64 {
-    match column.data_type() {
-        DataType::Float16 => copy::<Float16Type>(column, metric, rows, stride, f64::from),
-        DataType::Float32 => copy::<Float32Type>(column, metric, rows, stride, f64::from),
-        DataType::Float64 => copy::<Float64Type>(column, metric, rows, stride, |value| value),
-        DataType::Int8 => copy::<Int8Type>(column, metric, rows, stride, f64::from),
-        DataType::Int16 => copy::<Int16Type>(column, metric, rows, stride, f64::from),
-        DataType::Int32 => copy::<Int32Type>(column, metric, rows, stride, f64::from),
-        DataType::Int64 => copy::<Int64Type>(column, metric, rows, stride, |value| value as f64),
-        DataType::UInt8 => copy::<UInt8Type>(column, metric, rows, stride, f64::from),
-        DataType::UInt16 => copy::<UInt16Type>(column, metric, rows, stride, f64::from),
-        DataType::UInt32 => copy::<UInt32Type>(column, metric, rows, stride, f64::from),
-        DataType::UInt64 => copy::<UInt64Type>(column, metric, rows, stride, |value| value as f64),
-        _ => 0,
-    }
+/// Returns the values of a metric's column, NaN where there is none that the metric takes, and how many were out of
+/// range. Values that can be used as they are, are not copied.
+pub(super) fn metric_values<'a>(column: &'a dyn Array, metric: &Metric) -> (Cow<'a, [f32]>, u64) {
+    let (values, out_of_range) = match column.data_type() {
+        DataType::Float32 => {
+            let column = column.as_primitive::<Float32Type>();
+            if column.null_count() == 0 && are_within(column.values(), metric) {
+                return (Cow::Borrowed(column.values()), 0);
+            }
+            copy::<Float32Type>(column, metric, f64::from)
+        }
+        DataType::Float16 => copy::<Float16Type>(column, metric, f64::from),
+        DataType::Float64 => copy::<Float64Type>(column, metric, |value| value),
+        DataType::Int8 => copy::<Int8Type>(column, metric, f64::from),
+        DataType::Int16 => copy::<Int16Type>(column, metric, f64::from),
+        DataType::Int32 => copy::<Int32Type>(column, metric, f64::from),
+        DataType::Int64 => copy::<Int64Type>(column, metric, |value| value as f64),
+        DataType::UInt8 => copy::<UInt8Type>(column, metric, f64::from),
+        DataType::UInt16 => copy::<UInt16Type>(column, metric, f64::from),
+        DataType::UInt32 => copy::<UInt32Type>(column, metric, f64::from),
+        DataType::UInt64 => copy::<UInt64Type>(column, metric, |value| value as f64),
+        _ => (vec![f32::NAN; column.len()], 0),
+    };
+    (Cow::Owned(values), out_of_range)
+}
+
+/// Returns whether all values are finite and inside the valid range without any tolerance.
+fn are_within(values: &[f32], metric: &Metric) -> bool {
+    let min = metric.min.map_or(f32::MIN, |min| {
+        let rounded = min as f32;
+        (if f64::from(rounded) < min { rounded.next_up() } else { rounded }).max(f32::MIN)
+    });
+    let max = metric.max.map_or(f32::MAX, |max| {
+        let rounded = max as f32;
+        (if f64::from(rounded) > max { rounded.next_down() } else { rounded }).min(f32::MAX)
+    });
+    // Counted to the end, so that several values are compared at once.
+    values.iter().filter(|&&value| value >= min && value <= max).count() == values.len()
 }
 
 fn copy<T: ArrowPrimitiveType>(
     column: &dyn Array,
     metric: &Metric,
-    rows: &mut [f32],
-    stride: usize,
     widen: impl Fn(T::Native) -> f64,
-) -> u64 {
-    let column = column.as_primitive::<T>();
+) -> (Vec<f32>, u64) {
     let mut out_of_range = 0;
-    // Nearly all values lie within, and need neither the tolerance nor the limits.
-    let within = metric.min.unwrap_or(f64::NEG_INFINITY)..=metric.max.unwrap_or(f64::INFINITY);
-    let mut set = |cell: &mut f32, value: f64| {
-        if within.contains(&value) && (value as f32).is_finite() {
-            *cell = value as f32;
-        } else if metric.accepts(value) {
-            *cell = metric.clamp(value) as f32;
-        } else {
-            out_of_range += u64::from(!value.is_nan());
+    let values = column.as_primitive::<T>().iter().map(|value| {
+        let value = value.map_or(f64::NAN, &widen);
+        if metric.accepts(value) {
+            return metric.clamp(value) as f32;
         }
-    };
-    let cells = rows.iter_mut().step_by(stride);
-    // Most columns have no nulls, and a checkpoint of a large fleet has tens of millions of values.
-    if column.null_count() == 0 {
-        cells.zip(column.values()).for_each(|(cell, &value)| set(cell, widen(value)));
-    } else {
-        cells.zip(column).for_each(|(cell, value)| set(cell, value.map_or(f64::NAN, &widen)));
-    }
-    out_of_range
+        out_of_range += u64::from(!value.is_nan());
+        f32::NAN
+    });
+    (values.collect(), out_of_range)
 }
 
 fn map<T: ArrowPrimitiveType, R>(column: &dyn Array, read: impl Fn(T::Native) -> R) -> Vec<Option<R>> {

@@ -1,4 +1,6 @@
-//! When a feed counts as kept, and how large the log may become.
+//! When a feed counts as kept, how large the log may become, and when a checkpoint is worth its bytes.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +31,8 @@ pub enum SyncMode {
 /// How a [`Store`](super::Store) keeps its files.
 ///
 /// # Defaults
-/// [`SyncMode::Interval`]; a log of at most one gibibyte; no encryption.
+/// [`SyncMode::Interval`]; a log of at most one gibibyte; a checkpoint when the log has half of the bytes of the one
+/// before, at least 16 and at most 32 MiB; no encryption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
@@ -38,6 +41,11 @@ pub struct StoreConfig {
     /// Most bytes of the log; feeds beyond are refused until a checkpoint is saved. At least
     /// [`StoreConfig::LOG_BYTES_MIN`].
     pub log_bytes_max: u64,
+    /// Bytes of log below which a checkpoint waits for its interval, however small the checkpoint before was.
+    pub checkpoint_log_bytes_min: u64,
+    /// Bytes of log from which on a checkpoint is due, however large the one before was: what the next start has
+    /// to replay. At least [`StoreConfig::LOG_BYTES_MIN`].
+    pub replay_bytes_max: u64,
     /// What the checkpoint and the log are encrypted with; they are plain if there is none. A key is no part of a
     /// serialised configuration.
     #[cfg(feature = "encryption")]
@@ -51,8 +59,9 @@ pub struct StoreConfig {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("store.log_bytes_max is {value}, allowed are at least {}", StoreConfig::LOG_BYTES_MIN)]
+#[error("store.{key} is {value}, allowed are at least {}", StoreConfig::LOG_BYTES_MIN)]
 struct ConfigError {
+    key: &'static str,
     value: u64,
 }
 
@@ -61,11 +70,20 @@ impl StoreConfig {
     pub const LOG_BYTES_MIN: u64 = 1 << 20;
 
     pub(super) fn validate(&self) -> Result<(), Error> {
-        let value = self.log_bytes_max;
-        if value < Self::LOG_BYTES_MIN {
-            return Err(Error::new(ErrorKind::InvalidConfig, ConfigError { value }));
+        for (key, value) in
+            [("log_bytes_max", self.log_bytes_max), ("replay_bytes_max", self.replay_bytes_max)]
+        {
+            if value < Self::LOG_BYTES_MIN {
+                return Err(Error::new(ErrorKind::InvalidConfig, ConfigError { key, value }));
+            }
         }
         Ok(())
+    }
+
+    /// Returns from which size of the log on a checkpoint is due after one of `checkpoint_bytes`.
+    pub(super) fn log_bytes_due(&self, checkpoint_bytes: u64) -> u64 {
+        let worth_it = (checkpoint_bytes / CHECKPOINT_BYTES_PER_LOG_BYTE).max(self.checkpoint_log_bytes_min);
+        worth_it.min(self.replay_bytes_max).min(self.log_bytes_max / 2)
     }
 }
 
@@ -74,6 +92,8 @@ impl Default for StoreConfig {
         Self {
             sync: SyncMode::default(),
             log_bytes_max: 1 << 30,
+            checkpoint_log_bytes_min: 16 << 20,
+            replay_bytes_max: 32 << 20,
             #[cfg(feature = "encryption")]
             key: None,
             #[cfg(feature = "encryption")]
@@ -81,6 +101,16 @@ impl Default for StoreConfig {
         }
     }
 }
+
+/// Returns how long the writing of a checkpoint is spread over, if time and not the log makes it due.
+pub(super) fn rest_after(checkpoint_bytes: u64) -> Duration {
+    Duration::from_secs(checkpoint_bytes / CHECKPOINT_BYTES_PER_SECOND)
+}
+
+/// What a byte of log may cost in bytes of checkpoint.
+const CHECKPOINT_BYTES_PER_LOG_BYTE: u64 = 2;
+/// What checkpoints that time makes due may write.
+const CHECKPOINT_BYTES_PER_SECOND: u64 = 100_000;
 
 impl SyncMode {
     /// Reads a mode by its name.
@@ -95,5 +125,21 @@ impl SyncMode {
             Self::Interval => "interval",
             Self::Never => "never",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_due_when_the_log_has_grown_to_half_of_it_within_bounds() {
+        let config = StoreConfig::default();
+        let mebibytes = |count: u64| count << 20;
+        for (checkpoint, due) in [(0, 16), (32, 16), (60, 30), (64, 32), (4_000, 32)] {
+            assert_eq!(config.log_bytes_due(mebibytes(checkpoint)), mebibytes(due), "{checkpoint}");
+        }
+        let small = StoreConfig { log_bytes_max: mebibytes(4), ..config };
+        assert_eq!(small.log_bytes_due(0), mebibytes(2));
     }
 }

@@ -8,18 +8,18 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::config::{StoreConfig, SyncMode};
+use super::config::{StoreConfig, SyncMode, rest_after};
 use super::error::StoreError;
-use super::export::ServerExport;
 use super::log::error::LogError;
 use super::log::frame::HEAD_BYTES;
 use super::log::recover::{self, Covered, Recovered};
 use super::log::{FRAME_BYTES_MAX, batch, segment};
 use super::open_log::{Log, Place, is_removed, lock_files};
-use super::report::{CheckpointReport, RecoveryReport, Removal, SetAside};
+use super::report::{CheckpointReport, RecoveryReport, SetAside};
 use super::sealing::{self, Keyring};
 use super::storage::{FileSystem, Storage, directory_of, name_of};
 use super::{FILE_BYTES_MAX, SaveReport, file, read, write};
@@ -74,9 +74,9 @@ use crate::window::{Feed, IngestReport, Record, RollingWindow};
 pub struct Store {
     held: Mutex<Held>,
     /// Where it is kept; nowhere if none.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// Held while a checkpoint is saved.
-    checkpointing: Mutex<()>,
+    pub(super) checkpointing: Mutex<()>,
 }
 
 /// A place in the log; what [`Store::commit`] waits for.
@@ -153,7 +153,7 @@ impl Store {
         let files = (&*storage, &keyring);
         let covered = load_checkpoint(files, path, checkpoint, (&mut window, &mut report), now)?;
         let recovered = recover::recover(files, path, covered, (&mut window, &mut report), now)?;
-        let log = Log::go_on(files, path, &window, (covered, recovered))?;
+        let log = Log::go_on(files, path, &window, (covered, report.checkpoint_bytes, recovered))?;
         let place = Place::new((storage, lock), path, config, &log);
         let store = Self::of(window, log, place);
         if !is_as_configured {
@@ -198,7 +198,7 @@ impl Store {
             file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), &keyring, file))
                 .map_err(|error| error.at(path))?;
         let files = (&*storage, &keyring);
-        let log = Log::go_on(files, path, &window, (Covered::UpTo(0), Recovered::nothing()))?;
+        let log = Log::go_on(files, path, &window, (Covered::UpTo(0), saved.bytes, Recovered::nothing()))?;
         let place = Place::new((storage, lock), path, config, &log);
         Ok((Self::of(window, log, place), saved))
     }
@@ -259,6 +259,9 @@ impl Store {
 
     /// Saves a checkpoint, if there is anything new, and removes the part of the log that it holds.
     ///
+    /// What is too old is forgotten before, as [`RollingWindow::expire`] does it: it is in no file afterwards but in
+    /// those that were set aside.
+    ///
     /// Feeds go on meanwhile, but for the moment that it takes to sync what is left to sync, begin a segment
     /// and clone the window. Returns none if there is nothing to save, or no place for it.
     ///
@@ -272,33 +275,6 @@ impl Store {
         self.checkpoint_after(now, |_| false)
     }
 
-    /// Removes every trace of a server from the window, the checkpoint and the log.
-    ///
-    /// When this returns, no file of the store has its name or a value of it. What the file system keeps of
-    /// removed files, copies of the checkpoint, and the clones of the window that are still held are the
-    /// caller's business. A feed that names the server later makes it known again.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the checkpoint could not be saved or an old file not be
-    /// removed: the window has forgotten the server, the files may not have; call it again.
-    pub fn remove_server(&self, name: &str, now: Timestamp) -> Result<Removal, Error> {
-        let mut was_known = false;
-        self.rewrite(now, |window| {
-            was_known = window.remove(name);
-            true
-        })?;
-        let Some(place) = &self.place else { return Ok(Removal { was_known, set_aside: Vec::new() }) };
-        let listing = |error| LogError::io(&place.path, "listing files beside it", error);
-        let set_aside = file::moved_aside(&*place.storage, &place.path).map_err(listing)?;
-        Ok(Removal { was_known, set_aside })
-    }
-
-    /// Returns everything that is kept of a server; none if it is not known.
-    pub fn export_server(&self, name: &str) -> Option<ServerExport> {
-        let window = self.window().clone();
-        window.server(name).map(ServerExport::of)
-    }
-
     /// Returns the window, locked: feeds wait while it is held. For longer work, clone it.
     pub fn window(&self) -> WindowGuard<'_> {
         WindowGuard(self.lock())
@@ -307,6 +283,28 @@ impl Store {
     /// Returns whether feeds are refused until a checkpoint is saved.
     pub fn needs_checkpoint(&self) -> bool {
         self.place.as_ref().is_some_and(|place| place.commit.is_suspended())
+    }
+
+    /// Returns whether it is time for a checkpoint: feeds are refused until there is one, or the log has grown to
+    /// half of the last checkpoint, or `rested`, the time since the last call of [`checkpoint`](Self::checkpoint),
+    /// exceeds both `interval` and what the checkpoint's size allows. There may be nothing to save then, or only what
+    /// has become too old.
+    ///
+    /// The size of the log counts from [`checkpoint_log_bytes_min`](StoreConfig::checkpoint_log_bytes_min) on, and at
+    /// [`replay_bytes_max`](StoreConfig::replay_bytes_max), or half of
+    /// [`log_bytes_max`](StoreConfig::log_bytes_max), a checkpoint is due whatever it costs. Time counts with
+    /// 100 kB of checkpoint per second.
+    ///
+    /// # Performance
+    /// Whoever asks this writes, for each byte of log, at most two bytes of checkpoint, and 360 MB in an hour for the
+    /// sake of time. Beyond a checkpoint of twice `replay_bytes_max` it is the checkpoint's size over
+    /// `replay_bytes_max` for each byte: the price of a start that takes no longer.
+    pub fn is_checkpoint_due(&self, rested: Duration, interval: Duration) -> bool {
+        let held = self.lock();
+        let (Some(place), Some(log)) = (&self.place, &held.log) else { return rested >= interval };
+        place.commit.is_suspended()
+            || rested >= interval.max(rest_after(log.checkpoint_bytes))
+            || log.bytes() >= place.config.log_bytes_due(log.checkpoint_bytes)
     }
 
     /// Returns the size of the log, which is what the next start has to read again.
@@ -364,43 +362,30 @@ impl Store {
         Ok((ingest(window)?, ticket))
     }
 
-    /// Changes the window and saves it, so that no file is left that was written before.
-    fn rewrite(
-        &self,
-        now: Timestamp,
-        change: impl FnOnce(&mut RollingWindow) -> bool,
-    ) -> Result<Option<CheckpointReport>, Error> {
-        let saved = self.checkpoint_after(now, change)?;
-        let Some(place) = &self.place else { return Ok(None) };
-        let is_left = |error| LogError::io(&place.path, "removing segments of its log", error);
-        if saved.as_ref().is_some_and(|saved| saved.segments_left > 0) {
-            return Err(is_left(std::io::Error::other("some are left")).into());
-        }
-        place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
-        Ok(saved)
-    }
-
     /// Changes the window and saves it. `change` returns whether to save even if no feed came since the last
     /// checkpoint.
-    fn checkpoint_after(
+    pub(super) fn checkpoint_after(
         &self,
         now: Timestamp,
         change: impl FnOnce(&mut RollingWindow) -> bool,
     ) -> Result<Option<CheckpointReport>, Error> {
         let _one_at_a_time = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = &self.place else {
-            change(&mut self.lock().window);
+            let window = &mut self.lock().window;
+            change(window);
+            window.expire(now);
             return Ok(None);
         };
         // Most of what is to be synced is synced before feeds have to wait. A failure suspends the log, which
         // is what this checkpoint mends.
         let _ = place.commit.sync();
+        let change = |window: &mut RollingWindow| change(window) | (window.expire(now).steps > 0);
         let Some(cut) = self.cut(place, change)? else { return Ok(None) };
         let saved = file::replace(&*place.storage, &place.path, |file| {
             write::write(&cut.window, (now, Some(cut.sequence)), &place.keyring, file)
         })
         .map_err(|error| error.at(&place.path))?;
-        let (segments_removed, segments_left) = self.covered(place, &cut, now)?;
+        let (segments_removed, segments_left) = self.covered(place, &cut, saved.bytes, now)?;
         Ok(Some(CheckpointReport {
             rows: saved.rows,
             bytes: saved.bytes,
@@ -421,8 +406,7 @@ impl Store {
         let Held { window, log } = &mut *held;
         let must_save = change(window);
         let Some(log) = log else { return Ok(None) };
-        let has_old = !log.older.is_empty() || !log.damaged.is_empty();
-        if log.newest == log.covered && !must_save && !has_old && !place.commit.is_suspended() {
+        if !log.has_news() && !must_save && !place.commit.is_suspended() {
             return Ok(None);
         }
         // A segment must be durable before the next one holds a feed, or a loss of power could take a feed
@@ -436,7 +420,13 @@ impl Store {
 
     /// Removes what a durable checkpoint made superfluous, and takes feeds again if they were refused.
     /// Returns how many segments were removed and how many are left.
-    fn covered(&self, place: &Place, cut: &Cut, now: Timestamp) -> Result<(usize, usize), Error> {
+    fn covered(
+        &self,
+        place: &Place,
+        cut: &Cut,
+        checkpoint_bytes: u64,
+        now: Timestamp,
+    ) -> Result<(usize, usize), Error> {
         let removed: Vec<_> =
             cut.older.iter().filter(|(path, _)| is_removed(&*place.storage, path)).collect();
         let is_moved = |path: &&PathBuf| file::move_aside(&*place.storage, path, now).is_ok();
@@ -444,6 +434,7 @@ impl Store {
         let mut held = self.lock();
         let Held { window, log: Some(log) } = &mut *held else { return Ok((0, 0)) };
         log.covered = cut.sequence;
+        log.checkpoint_bytes = checkpoint_bytes;
         log.older.retain(|segment| !removed.contains(&segment));
         log.damaged.retain(|path| !moved.contains(&path));
         place.commit.covered(cut.sequence);
@@ -512,6 +503,7 @@ fn load_checkpoint(
     now: Timestamp,
 ) -> Result<Covered, Error> {
     let Some(bytes) = checkpoint else { return Ok(Covered::UpTo(0)) };
+    report.checkpoint_bytes = bytes.len() as u64;
     match read::read(bytes, window.clone(), keyring).map_err(|error| error.at(path)) {
         Ok((loaded, loading)) => {
             *window = loaded;

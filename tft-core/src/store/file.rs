@@ -4,9 +4,12 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::log::segment::INFIX as SEGMENT_INFIX;
 use super::storage::{Storage, StorageFile, beside, directory_of, name_of};
 use crate::time::Timestamp;
 
+/// Bytes that are given to the system at once; what is written comes in much smaller pieces.
+const BUFFER_BYTES: usize = 256 << 10;
 /// How many names are tried for a file that must be new.
 const NAMES_MAX: u32 = 100;
 
@@ -60,7 +63,7 @@ pub(super) fn replace<R>(
 ) -> Result<R, StoreError> {
     let (mut temporary, file) =
         create_new(storage, |number| beside(path, |name| format!("{}{number}", temporary_prefix(name))))?;
-    let mut buffered = BufWriter::new(Sink(file));
+    let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, Sink(file));
     let result = write(&mut buffered)?;
     buffered.flush().map_err(io_error("writing it"))?;
     buffered.get_ref().0.sync().map_err(io_error("syncing it"))?;
@@ -92,12 +95,41 @@ pub(super) fn rename_with_suffix(
     Ok(placeholder.path.clone())
 }
 
-/// Returns the files that were moved aside from a checkpoint and its log.
-pub(super) fn moved_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<PathBuf>> {
+/// Returns the files that were moved aside from a checkpoint and its log, and what became of the pickle beside it.
+pub(super) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<PathBuf>> {
     let name = name_of(path);
-    let is_aside = |other: &String| other.starts_with(&*name) && other.contains(ASIDE_INFIX);
+    let pickle = path.with_extension("pkl");
+    let pickle = name_of(&pickle);
+    let is_corrupt = |other: &str| {
+        let (moved, time) = other.rsplit_once(ASIDE_INFIX)?;
+        let moved = moved.strip_prefix(&*name)?;
+        let is_ours = moved.is_empty() || moved.strip_prefix(SEGMENT_INFIX).is_some_and(is_number);
+        Some(is_ours && is_time(unnumbered(time)))
+    };
+    let is_pickle = |other: &str| {
+        let suffix = unnumbered(other.strip_prefix(&*pickle)?);
+        Some([MIGRATED_SUFFIX, BACKUP_SUFFIX].contains(&suffix))
+    };
     let names = storage.list(directory_of(path))?;
-    Ok(names.into_iter().filter(is_aside).map(|name| path.with_file_name(name)).collect())
+    let ours = names.iter().filter(|name| is_corrupt(name) == Some(true) || is_pickle(name) == Some(true));
+    let mut files: Vec<_> = ours.map(|name| path.with_file_name(name)).collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Returns a name without the number that makes it new.
+fn unnumbered(name: &str) -> &str {
+    name.rsplit_once('-').filter(|(_, number)| is_number(number)).map_or(name, |(name, _)| name)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns whether a text is as [`compact_time`] writes it.
+fn is_time(text: &str) -> bool {
+    let parts = text.strip_suffix('Z').and_then(|text| text.split_once('T'));
+    parts.is_some_and(|(date, time)| is_number(date) && is_number(time))
 }
 
 /// Removes what a crash left of checkpoints that were being written; returns how many files there were.
@@ -105,10 +137,7 @@ pub(super) fn moved_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<
 /// Only for who has the files for himself.
 pub(super) fn sweep(storage: &dyn Storage, path: &Path) -> io::Result<usize> {
     let prefix = temporary_prefix(&name_of(path));
-    let is_temporary = |name: &String| {
-        let number = name.strip_prefix(&prefix);
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    };
+    let is_temporary = |name: &String| name.strip_prefix(&prefix).is_some_and(is_number);
     let names = storage.list(directory_of(path))?;
     let left: Vec<_> = names.into_iter().filter(is_temporary).collect();
     left.iter().try_for_each(|name| storage.remove(&path.with_file_name(name)))?;
@@ -146,6 +175,10 @@ fn io_error(action: &'static str) -> impl Fn(io::Error) -> StoreError {
 
 /// Stands between the name of a file and when it was moved aside.
 const ASIDE_INFIX: &str = ".corrupt-";
+/// What is added to the name of a pickle that was taken over.
+pub(super) const MIGRATED_SUFFIX: &str = ".migrated";
+/// What is added to the name of a pickle that cannot be.
+pub(super) const BACKUP_SUFFIX: &str = ".backup";
 
 #[cfg(test)]
 mod tests {
@@ -222,6 +255,35 @@ mod tests {
         fs::write(&path, "four").unwrap();
         assert!(matches!(read(&FileSystem, &path, 3), Err(StoreError::TooMany { .. })));
         assert_eq!(read(&FileSystem, &path, 4).unwrap(), b"four");
+    }
+
+    #[test]
+    fn only_files_of_this_checkpoint_count_as_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("window.parquet");
+        let aside = [
+            "window.parquet.corrupt-20260105T120000Z",
+            "window.parquet.corrupt-20260105T120000Z-1",
+            "window.parquet.log-00000000000000000007.corrupt-20260105T120000Z",
+            "window.pkl.backup",
+            "window.pkl.migrated",
+            "window.pkl.migrated-12",
+        ];
+        let others = [
+            "a window.parquet.corrupt-20260105T120000Z",
+            "window.parquet",
+            "window.parquet.corrupt-notes",
+            "window.parquet.log-00000000000000000007",
+            "window.parquet2.corrupt-20260105T120000Z",
+            "window.pkl",
+            "window.pkl.migrated.txt",
+            "window2.pkl.migrated",
+        ];
+        for name in aside.iter().chain(&others) {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let found = set_aside(&FileSystem, &path).unwrap();
+        assert_eq!(found, aside.map(|name| directory.path().join(name)));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! [`save`], [`load`], [`encode`] and [`decode`] are the checkpoint alone, without a log.
 //!
 //! # Format of the checkpoint
-//! Version 1.1. One row per sample, the rows of a server together and in time order:
+//! Version 1.2. One row per sample, the rows of a server together and in time order:
 //!
 //! | column | type | null |
 //! |---|---|---|
@@ -24,8 +24,10 @@
 //! A closed step is one row at its first instant; the steps of a server that still take samples are their
 //! raw samples, so that a loaded window treats what follows as the saved one would have. Footer keys are
 //! `format_version`, `tick_count`, `timestamp` (when it was saved) and `server_timesteps`, a JSON object of
-//! each server's count of samples; `data_bytes` and `data_sha256` are a checksum over the rows. `log_sequence`
+//! each server's count of samples; `data_bytes` and `data_crc32c` are a checksum over the rows. `log_sequence`
 //! is the newest feed of the log that the rows hold; a checkpoint that was saved without a log has none.
+//!
+//! Version 1.1 has `data_sha256` instead of `data_crc32c`.
 //!
 //! Version 1.0 is what the original system wrote: timestamps as text, `state` or `status`, floats of either
 //! width, rows of all servers mixed and as frequent as they were fed. Also a file without footer keys loads.
@@ -37,6 +39,7 @@
 //! `tests/fixtures/checkpoint/foreign.py` writes what is read.
 
 mod checksum;
+mod chunk;
 mod columns;
 mod commit;
 mod config;
@@ -52,10 +55,13 @@ mod log;
 mod open_log;
 pub mod pickle;
 mod read;
+mod removal;
 mod report;
 mod rows;
 mod sealing;
 mod storage;
+mod texts;
+mod values;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -80,7 +86,7 @@ use sealing::Keyring;
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// The version that is written.
-const FORMAT_VERSION: &str = "1.1";
+const FORMAT_VERSION: &str = "1.2";
 
 /// What was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,9 +40,11 @@ pub(super) struct Log {
     pub(super) newest: u64,
     /// The newest frame that the checkpoint holds.
     pub(super) covered: u64,
+    /// The size of the checkpoint.
+    pub(super) checkpoint_bytes: u64,
     /// Segments that the next checkpoint makes superfluous, with their bytes.
     pub(super) older: Vec<(PathBuf, u64)>,
-    /// Segments that lack feeds; the next checkpoint moves them aside.
+    /// Damaged segments; the next checkpoint moves them aside.
     pub(super) damaged: Vec<PathBuf>,
 }
 
@@ -74,7 +76,7 @@ impl Log {
         (storage, keyring): (&dyn Storage, &Keyring),
         path: &Path,
         window: &RollingWindow,
-        (covered, recovered): (Covered, Recovered),
+        (covered, checkpoint_bytes, recovered): (Covered, u64, Recovered),
     ) -> Result<Self, Error> {
         let Recovered { newest, last, mut older, damaged } = recovered;
         let header = Header::new(window.schema(), newest + 1);
@@ -84,6 +86,9 @@ impl Log {
                 // An empty segment of another schema or key has the name that the new one takes.
                 let tail = tail.filter(|tail| tail.header.first_sequence != header.first_sequence);
                 older.extend(tail.map(|tail| (tail.path, tail.length)));
+                for path in older.iter().map(|(path, _)| path).chain(&damaged) {
+                    sync(storage, path)?;
+                }
                 Segment::create(storage, path, &header, keyring).map_err(|failure| failure.error)?
             }
         };
@@ -93,7 +98,7 @@ impl Log {
         segment.file().sync().map_err(failed("syncing it"))?;
         storage.sync_directory(directory_of(path)).map_err(failed("syncing its directory"))?;
         let covered = if let Covered::UpTo(sequence) = covered { sequence } else { 0 };
-        Ok(Self { segment, newest, covered, older, damaged })
+        Ok(Self { segment, newest, covered, checkpoint_bytes, older, damaged })
     }
 
     pub(super) fn append(&mut self, place: &Place, frame: &mut Vec<u8>) -> Result<Ticket, LogError> {
@@ -122,6 +127,11 @@ impl Log {
         Ok(())
     }
 
+    /// Returns whether a checkpoint would hold or mend anything that the one before does not.
+    pub(super) fn has_news(&self) -> bool {
+        self.newest != self.covered || !self.older.is_empty() || !self.damaged.is_empty()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.segment.length() + self.older.iter().map(|(_, bytes)| bytes).sum::<u64>()
     }
@@ -134,6 +144,12 @@ pub(super) fn lock_files(storage: &dyn Storage, path: &Path) -> Result<Box<dyn A
         io::ErrorKind::WouldBlock => LogError::InUse { path: path.to_owned() },
         _ => LogError::io(lock, "locking it", source),
     })
+}
+
+/// Makes what was read of a segment durable: a loss of power could take it otherwise, and not what follows it.
+fn sync(storage: &dyn Storage, path: &Path) -> Result<(), LogError> {
+    let synced = storage.open(path).and_then(|file| file.sync());
+    synced.map_err(|source| LogError::io(path, "syncing it", source))
 }
 
 /// Removes a segment; returns whether it is gone.

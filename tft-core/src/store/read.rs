@@ -14,13 +14,13 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::columns::{Columns, Texts, copy_metric, text_type, times};
+use super::columns::{Columns, Texts, metric_values, text_type, times};
 use super::error::StoreError;
 use super::footer::Footer;
-use super::rows::{Row, Rows, profile_of};
+use super::rows::{ColumnRows, Rows, Run, profile_of};
 use super::sealing::Keyring;
 use super::{LoadReport, checksum, guard};
-use crate::schema::Schema;
+use crate::schema::{Schema, Status};
 use crate::time::abbreviate;
 use crate::window::{RollingWindow, WindowConfig};
 
@@ -59,32 +59,45 @@ fn read_checked(
     let footer = Footer::read(&metadata)?;
     let rows_max = if footer.is_ordered() { rows_max(window.config()) } else { UNORDERED_ROWS_MAX };
     check_row_count(&metadata, rows_max)?;
-    let (batches, columns) = open(bytes, metadata, window.schema())?;
-    let mut loader = Loader::new(window, columns.projected(), &footer);
-    for batch in batches {
-        loader.take(&batch.map_err(decoding)?)?;
+    let file = File::open(bytes, metadata, window.schema())?;
+    let mut loader = Loader::new(window, file.columns.projected(), &footer);
+    for group in 0..file.metadata.metadata().num_row_groups() {
+        for batch in file.read(group)? {
+            loader.take(&batch.map_err(decoding)?)?;
+        }
     }
     loader.finish(&footer)
 }
 
-/// Prepares the reading of the columns that the schema knows.
-fn open(
+/// A file whose pages have been checked, and the columns in it that the schema knows.
+struct File {
     bytes: Bytes,
-    metadata: ParquetMetaData,
-    schema: &Schema,
-) -> Result<(ParquetRecordBatchReader, Columns), StoreError> {
-    let metadata = Arc::new(metadata);
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let plain = ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(reading)?;
-    let columns = Columns::find(plain.schema(), schema)?;
-    let mask = ProjectionMask::roots(plain.parquet_schema(), columns.positions());
-    let leaves = (0..plain.parquet_schema().num_columns()).filter(|&leaf| mask.leaf_included(leaf));
-    guard::check_pages(&bytes, &metadata, &leaves.collect::<Vec<_>>())?;
-    let options = ArrowReaderOptions::new().with_schema(with_dictionaries(plain.schema(), &columns));
-    let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(reading)?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
-    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(reading)?;
-    Ok((reader, columns))
+    metadata: ArrowReaderMetadata,
+    mask: ProjectionMask,
+    columns: Columns,
+}
+
+impl File {
+    fn open(bytes: Bytes, metadata: ParquetMetaData, schema: &Schema) -> Result<Self, StoreError> {
+        let metadata = Arc::new(metadata);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let plain = ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(reading)?;
+        let columns = Columns::find(plain.schema(), schema)?;
+        let mask = ProjectionMask::roots(plain.parquet_schema(), columns.positions());
+        let leaves = (0..plain.parquet_schema().num_columns()).filter(|&leaf| mask.leaf_included(leaf));
+        guard::check_pages(&bytes, &metadata, &leaves.collect::<Vec<_>>())?;
+        let options = ArrowReaderOptions::new().with_schema(with_dictionaries(plain.schema(), &columns));
+        let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(reading)?;
+        Ok(Self { bytes, metadata, mask, columns })
+    }
+
+    /// Reads a row group. A reader of several would have to join their dictionaries.
+    fn read(&self, group: usize) -> Result<ParquetRecordBatchReader, StoreError> {
+        let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+        let builder = builder.with_projection(self.mask.clone()).with_row_groups(vec![group]);
+        builder.with_batch_size(BATCH_ROWS).build().map_err(reading)
+    }
 }
 
 fn with_dictionaries(fields: &SchemaRef, columns: &Columns) -> SchemaRef {
@@ -138,10 +151,13 @@ impl Loader {
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        self.take_values(batch);
-        self.take_rows(batch)?;
+        let rows = self.rows_of(batch)?;
         self.rows.report.rows += batch.num_rows() as u64;
-        if self.is_ordered { self.rows.restore() } else { Ok(()) }
+        if self.is_ordered {
+            return self.rows.restore(&rows);
+        }
+        self.rows.collect(&rows);
+        Ok(())
     }
 
     fn finish(mut self, footer: &Footer) -> Result<(RollingWindow, LoadReport), StoreError> {
@@ -150,44 +166,63 @@ impl Loader {
         Ok(self.rows.finish(footer.tick_count, samples))
     }
 
-    fn take_values(&mut self, batch: &RecordBatch) {
-        let Rows { window, values, report, .. } = &mut self.rows;
-        let metrics = window.schema().metrics();
-        let start = values.len();
-        values.resize(start + batch.num_rows() * metrics.len(), f32::NAN);
-        for (index, (metric, column)) in metrics.iter().zip(&self.columns.metrics).enumerate() {
-            if let Some(column) = column {
-                let rows = &mut values[start..];
-                let cells = rows.get_mut(index..).unwrap_or_default();
-                report.values_out_of_range +=
-                    copy_metric(batch.column(*column), metric, cells, metrics.len());
-            }
-        }
+    fn rows_of<'a>(&mut self, batch: &'a RecordBatch) -> Result<ColumnRows<'a>, StoreError> {
+        let runs = self.runs(batch)?;
+        let cell = |row| Cell { batch, row_in_file: self.rows.report.rows + row as u64 };
+        let column = self.columns.timestamp;
+        let times =
+            times(batch.column(column)).map_err(|(row, value)| cell(row).refuse(column, value, "a time"))?;
+        let samples = times.into_iter().zip(self.statuses(batch)).collect();
+        let Rows { window, report, .. } = &mut self.rows;
+        let metrics = window.schema().metrics().iter().zip(&self.columns.metrics);
+        let values = metrics.map(|(metric, column)| {
+            let Some(column) = column else { return vec![f32::NAN; batch.num_rows()].into() };
+            let (values, out_of_range) = metric_values(batch.column(*column), metric);
+            report.values_out_of_range += out_of_range;
+            values
+        });
+        Ok(ColumnRows { samples, runs, values: values.collect() })
     }
 
-    fn take_rows(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+    /// Returns which rows that follow each other have the same server and profile.
+    fn runs(&mut self, batch: &RecordBatch) -> Result<Vec<Run>, StoreError> {
         let mut servers = Texts::new(batch.column(self.columns.server));
-        let mut profiles = self.columns.profile.map(|column| Texts::new(batch.column(column)));
-        let mut statuses = self.columns.status.map(|column| Texts::new(batch.column(column)));
-        let times = times(batch.column(self.columns.timestamp));
-        for (row, time) in times.into_iter().enumerate() {
+        let mut profiles = self.columns.profile.map(|column| (column, Texts::new(batch.column(column))));
+        let mut runs = Vec::new();
+        let mut row = 0;
+        while row < batch.num_rows() {
             let cell = Cell { batch, row_in_file: self.rows.report.rows + row as u64 };
-            let at = cell.require(self.columns.timestamp, time, "a time")?;
             let server = servers.get(row, |text| self.rows.names.position(text)).cloned();
             let server = cell.require(self.columns.server, server, "a server's name")?;
-            let profile = profiles.as_mut().and_then(|profiles| profiles.get(row, profile_of).cloned());
-            let profile = match (self.columns.profile, profile) {
-                (Some(column), Some(profile)) => Some(cell.require(column, Some(profile), "a profile")?),
-                _ => None,
-            };
-            let schema = self.rows.window.schema();
-            let status = statuses
-                .as_mut()
-                .and_then(|statuses| statuses.get(row, |text| schema.statuses().parse(text)).copied());
-            self.rows.report.statuses_unknown += u64::from(status == Some(None));
-            self.rows.pending.push(Row { at, server, profile, status: status.flatten() });
+            let mut rows = row..servers.run_end(row);
+            let mut profile = None;
+            if let Some((column, profiles)) = &mut profiles {
+                rows.end = rows.end.min(profiles.run_end(row));
+                if let Some(told) = profiles.get(row, profile_of).cloned() {
+                    profile = Some(cell.require(*column, Some(told), "a profile")?);
+                }
+            }
+            row = rows.end;
+            runs.push(Run { rows, server, profile });
         }
-        Ok(())
+        Ok(runs)
+    }
+
+    fn statuses(&mut self, batch: &RecordBatch) -> Vec<Option<Status>> {
+        let mut statuses = Vec::with_capacity(batch.num_rows());
+        if let Some(column) = self.columns.status {
+            let Rows { window, report, .. } = &mut self.rows;
+            let mut texts = Texts::new(batch.column(column));
+            while statuses.len() < batch.num_rows() {
+                let row = statuses.len();
+                let told = texts.get(row, |text| window.schema().statuses().parse(text)).copied();
+                let end = texts.run_end(row);
+                report.statuses_unknown += if told == Some(None) { (end - row) as u64 } else { 0 };
+                statuses.resize(end, told.flatten());
+            }
+        }
+        statuses.resize(batch.num_rows(), None);
+        statuses
     }
 }
 
@@ -205,12 +240,18 @@ impl Cell<'_> {
         value: Option<Result<T, String>>,
         expected: &'static str,
     ) -> Result<T, StoreError> {
-        let column = || self.batch.schema_ref().field(column).name().clone();
-        let row = self.row_in_file;
         match value {
             Some(Ok(value)) => Ok(value),
-            Some(Err(value)) => Err(StoreError::Value { column: column(), value, row, expected }),
-            None => Err(StoreError::Null { column: column(), row }),
+            Some(Err(value)) => Err(self.refuse(column, Some(value), expected)),
+            None => Err(self.refuse(column, None, expected)),
+        }
+    }
+
+    fn refuse(&self, column: usize, value: Option<String>, expected: &'static str) -> StoreError {
+        let (column, row) = (self.batch.schema_ref().field(column).name().clone(), self.row_in_file);
+        match value {
+            Some(value) => StoreError::Value { column, value, row, expected },
+            None => StoreError::Null { column, row },
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Owns how rows are held, in which order the window takes them and what of them is left out. Knows nothing
 //! of columns or of encodings.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::LoadReport;
 use super::error::StoreError;
@@ -22,6 +24,24 @@ pub(super) struct Rows {
     pub(super) report: LoadReport,
 }
 
+/// Rows as a file has them, by column.
+pub(super) struct ColumnRows<'a> {
+    /// When each row was taken, and its status.
+    pub(super) samples: Vec<(Timestamp, Option<Status>)>,
+    /// The rows of all servers, in the order of the file.
+    pub(super) runs: Vec<Run>,
+    /// The rows' values by metric; NaN is a missing value.
+    pub(super) values: Vec<Cow<'a, [f32]>>,
+}
+
+/// Rows that follow each other and have the same server and profile.
+pub(super) struct Run {
+    pub(super) rows: Range<usize>,
+    /// The position of its name.
+    pub(super) server: usize,
+    pub(super) profile: Option<Profile>,
+}
+
 /// What a row says beside its metrics.
 pub(super) struct Row {
     pub(super) at: Timestamp,
@@ -29,6 +49,16 @@ pub(super) struct Row {
     pub(super) server: usize,
     pub(super) profile: Option<Profile>,
     pub(super) status: Option<Status>,
+}
+
+impl ColumnRows<'_> {
+    /// Returns the first row that has neither a status nor a value, or the end.
+    fn first_empty(&self, rows: Range<usize>) -> usize {
+        let is_empty = |&row: &usize| {
+            self.samples[row].1.is_none() && self.values.iter().all(|column| column[row].is_nan())
+        };
+        rows.clone().find(is_empty).unwrap_or(rows.end)
+    }
 }
 
 impl Row {
@@ -62,21 +92,39 @@ impl Rows {
         Self { window, names: Names::default(), pending: Vec::new(), values: Vec::new(), report }
     }
 
-    /// Gives the collected rows to the window in the order in which they came: most of a server's rows at once,
-    /// where they stand together and each is a step of its own.
-    pub(super) fn restore(&mut self) -> Result<(), StoreError> {
-        let mut run = Vec::new();
-        let mut start = 0;
-        while start < self.pending.len() {
-            self.run_from(start, &mut run);
-            let end = start + run.len().max(1);
-            start += self.restore_closed(start, &run)?;
-            (start..end).try_for_each(|row| self.restore_row(row))?;
-            start = end;
+    /// Gives rows to the window in the order in which they stand: most of a server's rows at once, where each is a
+    /// step of its own.
+    pub(super) fn restore(&mut self, rows: &ColumnRows<'_>) -> Result<(), StoreError> {
+        for run in &rows.runs {
+            let mut start = run.rows.start;
+            while start < run.rows.end {
+                let end = rows.first_empty(start..run.rows.end);
+                let taken = self.restore_closed(rows, run, start..end)?;
+                let end = end.max(start + 1);
+                (start + taken..end).try_for_each(|row| self.restore_one(rows, run, row))?;
+                start = end;
+            }
         }
-        self.pending.clear();
-        self.values.clear();
         Ok(())
+    }
+
+    /// Keeps rows until all of them can be given to the window.
+    pub(super) fn collect(&mut self, rows: &ColumnRows<'_>) {
+        for Run { rows: run, server, profile } in &rows.runs {
+            let heads = rows.samples[run.clone()].iter();
+            self.pending.extend(heads.map(|&(at, status)| Row {
+                at,
+                server: *server,
+                profile: profile.clone(),
+                status,
+            }));
+        }
+        let (start, stride) = (self.values.len(), rows.values.len());
+        self.values.resize(start + rows.samples.len() * stride, f32::NAN);
+        for (metric, column) in rows.values.iter().enumerate() {
+            let cells = self.values[start..].iter_mut().skip(metric).step_by(stride);
+            cells.zip(column.iter()).for_each(|(cell, &value)| *cell = value);
+        }
     }
 
     /// Gives the collected rows to the window, the oldest first.
@@ -103,28 +151,24 @@ impl Rows {
         Ok(())
     }
 
-    /// Collects the heads of the rows from `start` on that have the same server and profile, and any content.
-    fn run_from(&self, start: usize, run: &mut Vec<(Timestamp, Option<Status>)>) {
-        let (first, stride) = (&self.pending[start], self.window.schema().metrics().len());
-        let rows = self.pending[start..].iter().zip(self.values[start * stride..].chunks_exact(stride));
-        let belongs = |(row, values): &(&Row, &[f32])| {
-            row.server == first.server && row.profile == first.profile && !row.is_empty(values)
-        };
-        run.clear();
-        run.extend(rows.take_while(belongs).map(|(row, _)| (row.at, row.status)));
-    }
-
-    /// Returns how many rows of a run the window took.
+    /// Returns how many rows the window took.
     fn restore_closed(
         &mut self,
-        start: usize,
-        run: &[(Timestamp, Option<Status>)],
+        rows: &ColumnRows<'_>,
+        run: &Run,
+        range: Range<usize>,
     ) -> Result<usize, StoreError> {
-        let stride = self.window.schema().metrics().len();
-        let values = &self.values[start * stride..(start + run.len()) * stride];
-        let Row { server, profile, .. } = &self.pending[start];
-        let taken = self.window.restore_closed(&self.names.names[*server], profile.as_ref(), run, values);
+        let (name, samples) = (&self.names.names[run.server], &rows.samples[range.clone()]);
+        let columns = |metric: usize| &rows.values[metric][range.clone()];
+        let taken = self.window.restore_closed(name, run.profile.as_ref(), samples, columns);
         taken.map_err(|source| StoreError::Window { source })
+    }
+
+    fn restore_one(&mut self, rows: &ColumnRows<'_>, run: &Run, row: usize) -> Result<(), StoreError> {
+        let (at, status) = rows.samples[row];
+        self.pending.push(Row { at, server: run.server, profile: run.profile.clone(), status });
+        self.values.extend(rows.values.iter().map(|column| column[row]));
+        self.restore_in([0])
     }
 
     fn restore_row(&mut self, row: usize) -> Result<(), StoreError> {
@@ -179,6 +223,33 @@ mod tests {
         rows
     }
 
+    /// The rows that wait in `rows`, as the reader hands them over.
+    fn by_column(rows: &mut Rows) -> ColumnRows<'static> {
+        let pending = std::mem::take(&mut rows.pending);
+        let values = std::mem::take(&mut rows.values);
+        let mut runs: Vec<Run> = Vec::new();
+        for (row, Row { server, profile, .. }) in pending.iter().enumerate() {
+            match runs.last_mut().filter(|run| run.server == *server && run.profile == *profile) {
+                Some(run) => run.rows.end = row + 1,
+                None => {
+                    runs.push(Run { rows: row..row + 1, server: *server, profile: profile.clone() });
+                }
+            }
+        }
+        let column = |metric| values.iter().copied().skip(metric).step_by(2).collect::<Vec<_>>().into();
+        let samples = pending.iter().map(|row| (row.at, row.status)).collect();
+        ColumnRows { samples, runs, values: vec![column(0), column(1)] }
+    }
+
+    fn restore_by_column(rows: &mut Rows) -> Result<(), StoreError> {
+        let columns = by_column(rows);
+        rows.restore(&columns)
+    }
+
+    fn restore_one_by_one(rows: &mut Rows) -> Result<(), StoreError> {
+        rows.restore_in(0..rows.pending.len())
+    }
+
     fn encoded(rows: Rows) -> (Vec<u8>, u64) {
         let (window, report) = rows.finish(1, []);
         (crate::store::encode(&window, Timestamp::from_millis(0)).unwrap(), report.rows_dropped)
@@ -195,7 +266,7 @@ mod tests {
             let (first, second) = heads.split_at(cut.min(heads.len()));
             let mut together = rows(first, &config);
             let mut one_by_one = rows(first, &config);
-            let results = (together.restore().is_ok(), one_by_one.restore_in(0..first.len()).is_ok());
+            let results = (restore_by_column(&mut together).is_ok(), restore_one_by_one(&mut one_by_one).is_ok());
             prop_assert_eq!(results.0, results.1);
             for rest in [second, first] {
                 let more = rows(rest, &config);
@@ -204,12 +275,26 @@ mod tests {
                     rows.pending = more.pending.iter().map(|row| Row { server: positions[row.server], profile: row.profile.clone(), ..*row }).collect();
                     rows.values.clone_from(&more.values);
                 }
-                let results = (together.restore().is_ok(), one_by_one.restore_in(0..rest.len()).is_ok());
+                let results = (restore_by_column(&mut together).is_ok(), restore_one_by_one(&mut one_by_one).is_ok());
                 prop_assert_eq!(results.0, results.1);
             }
             if results.0 {
                 prop_assert_eq!(encoded(together), encoded(one_by_one));
             }
+        }
+
+        #[test]
+        fn rows_that_are_collected_are_those_of_the_file(
+            heads in vec((0_i64..25, prop::bool::weighted(0.2), 0_u8..255), 0..40),
+        ) {
+            let config = WindowConfig::default();
+            let (mut source, mut target) = (rows(&heads, &config), rows(&[], &config));
+            let values: Vec<_> = source.values.iter().map(|value| value.to_bits()).collect();
+            let head = |row: &Row| (row.at, row.server, row.profile.clone(), row.status);
+            let expected: Vec<_> = source.pending.iter().map(head).collect();
+            target.collect(&by_column(&mut source));
+            prop_assert_eq!(target.pending.iter().map(head).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(target.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), values);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::time::StepLength;
 ///
 /// # Defaults
 /// Five-minute steps, 576 steps (two days) of each of at most 10,000 servers, one step of grace, gaps of
-/// up to 12 steps filled, at most 1,024 samples in a step and 10,000 records in a batch.
+/// up to 12 steps filled, at most 1,024 samples in a step and 10,000 records in a batch, no retention by the clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowConfig {
@@ -31,6 +31,9 @@ pub struct WindowConfig {
     pub samples_per_step_max: usize,
     /// Most records in one batch; 1 to [`WindowConfig::RECORDS_MAX`].
     pub records_max: usize,
+    /// For how many milliseconds of the caller's clock a step is kept after its end, at least one step; none keeps
+    /// it as long as there is room. See [`RollingWindow::expire`](super::RollingWindow::expire).
+    pub retention_ms: Option<i64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,8 @@ impl WindowConfig {
     pub const SAMPLES_PER_STEP_MAX: usize = 65_536;
     /// Most records of one batch.
     pub const RECORDS_MAX: usize = 1_000_000;
+    /// The longest retention: a hundred years.
+    pub const RETENTION_MS_MAX: i64 = 36_525 * StepLength::DAY_MS;
 
     /// Returns the defaults with room for `history_steps` five-minute steps and one day more, so that a
     /// model which reads that much history can also be evaluated over a day.
@@ -68,6 +73,8 @@ impl WindowConfig {
         check("gap_fill_steps_max", self.gap_fill_steps_max, 0, self.steps_per_server)?;
         check("samples_per_step_max", self.samples_per_step_max, 1, Self::SAMPLES_PER_STEP_MAX)?;
         check("records_max", self.records_max, 1, Self::RECORDS_MAX)?;
+        let retention_ms = self.retention_ms.unwrap_or(Self::RETENTION_MS_MAX);
+        check_number("retention_ms", retention_ms, self.step.as_millis(), Self::RETENTION_MS_MAX)?;
         check_number("future_tolerance_ms", self.future_tolerance_ms, 0, StepLength::DAY_MS)
     }
 }
@@ -83,6 +90,7 @@ impl Default for WindowConfig {
             gap_fill_steps_max: 12,
             samples_per_step_max: 1_024,
             records_max: 10_000,
+            retention_ms: None,
         }
     }
 }
@@ -120,6 +128,8 @@ mod tests {
         insta::assert_snapshot!(message(config), @"window.servers_max is 0, allowed are 1 to 1000000");
         let config = WindowConfig { future_tolerance_ms: -1, ..Default::default() };
         insta::assert_snapshot!(message(config), @"window.future_tolerance_ms is -1, allowed are 0 to 86400000");
+        let config = WindowConfig { retention_ms: Some(299_999), ..Default::default() };
+        insta::assert_snapshot!(message(config), @"window.retention_ms is 299999, allowed are 300000 to 3155760000000");
         assert!(serde_json::from_str::<WindowConfig>(r#"{"steps": 3}"#).is_err());
     }
 }

@@ -69,11 +69,11 @@ impl Fleet {
     /// Gives closed steps of one sample each to their server, which is made if it is new; returns the server, and
     /// whether it took them.
     #[cfg(feature = "parquet")]
-    pub(super) fn add_closed(
+    pub(super) fn add_closed<'c>(
         &mut self,
         name: &ServerName,
         profile: impl FnOnce() -> Profile,
-        (steps, rows): (&[(Step, Mark)], &[f32]),
+        (steps, columns): (&[(Step, Mark)], impl Fn(usize) -> &'c [f32]),
         rules: &Rules,
     ) -> Result<Option<&mut Server>, Reason> {
         let (Some(&(first, _)), Some(&(last, _))) = (steps.first(), steps.last()) else { return Ok(None) };
@@ -84,7 +84,7 @@ impl Fleet {
         let server =
             Arc::make_mut(self.slots[slot].as_mut().expect("invariant: an indexed slot is occupied"));
         let steps_before = server.ring().sampled_steps();
-        if !server.add_closed(steps, rows) {
+        if !server.add_closed(steps, columns) {
             return Ok(None);
         }
         self.step_count = self.step_count + server.ring().sampled_steps() - steps_before;
@@ -99,6 +99,27 @@ impl Fleet {
         self.newest = self.servers().map(|server| server.ring().newest()).max();
         self.searched_at = None;
         true
+    }
+
+    /// Forgets the servers that are silent for longer than `retention_steps`, and the steps before `oldest`; returns
+    /// the number of servers and of steps.
+    pub(super) fn expire(&mut self, retention_steps: usize, oldest: Option<Step>) -> (usize, usize) {
+        let (servers, steps) = (self.len(), self.step_count);
+        let silent = self.newest.map(|newest| newest.plus(-(retention_steps as i64)));
+        if let Some(oldest) = silent.max(oldest)
+            && self.evict_before(oldest) > 0
+        {
+            self.newest = self.servers().map(|server| server.ring().newest()).max();
+            self.searched_at = None;
+        }
+        let Some(oldest) = oldest else { return (servers - self.len(), steps - self.step_count) };
+        for server in self.slots.iter_mut().flatten().filter(|server| server.ring().oldest() < oldest) {
+            let steps_before = server.ring().sampled_steps();
+            let server = Arc::make_mut(server);
+            server.forget_before(oldest);
+            self.step_count -= steps_before - server.ring().sampled_steps();
+        }
+        (servers - self.len(), steps - self.step_count)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Server> {
@@ -181,19 +202,26 @@ impl Fleet {
     /// Forgets the servers whose newest step lies more than `retention_steps` before `newest`.
     fn evict_silent(&mut self, newest: Option<Step>, retention_steps: usize) {
         let Some(newest) = newest.filter(|_| self.searched_at < newest) else { return };
-        let is_silent = |server: &Arc<Server>| newest.since(server.ring().newest()) > retention_steps as i64;
-        let silent = self
+        self.evict_before(newest.plus(-(retention_steps as i64)));
+        self.searched_at = Some(newest);
+    }
+
+    /// Forgets the servers whose newest step lies before `oldest`; returns how many.
+    fn evict_before(&mut self, oldest: Step) -> usize {
+        let is_older = |server: &Arc<Server>| server.ring().newest() < oldest;
+        let older = self
             .slots
             .iter()
             .enumerate()
-            .filter_map(|(slot, server)| server.as_ref().is_some_and(is_silent).then_some(slot as u32));
-        for slot in silent.collect::<Vec<_>>() {
+            .filter_map(|(slot, server)| server.as_ref().is_some_and(is_older).then_some(slot as u32));
+        let older: Vec<_> = older.collect();
+        for &slot in &older {
             if let Some(server) = self.slots[slot as usize].as_ref() {
                 Arc::make_mut(&mut self.slot_by_name).remove(server.name.as_str());
             }
             self.vacate(slot);
         }
-        self.searched_at = Some(newest);
+        older.len()
     }
 
     fn vacate(&mut self, slot: u32) {

@@ -22,6 +22,8 @@ mod readiness;
 mod record;
 mod report;
 mod ring;
+#[cfg(feature = "parquet")]
+mod rows;
 mod server;
 #[cfg(feature = "parquet")]
 mod stored;
@@ -30,14 +32,16 @@ mod tests;
 mod view;
 
 #[cfg(feature = "parquet")]
-pub(crate) use arrow::{RowBatch, fields};
+pub(crate) use arrow::fields;
 #[cfg(feature = "arrow")]
 pub(crate) use closed::StoredSample;
 pub use config::WindowConfig;
 pub use feed::{Feed, FeedLimits};
 pub use readiness::{Readiness, ReadinessState};
 pub use record::Record;
-pub use report::{IngestReport, Rejection};
+pub use report::{Expired, IngestReport, Rejection};
+#[cfg(feature = "parquet")]
+pub(crate) use rows::StoredRows;
 pub use view::ServerView;
 
 use fault::{Fault, Reason};
@@ -131,6 +135,22 @@ impl RollingWindow {
         let removed = self.fleet.remove(server_name);
         self.generation += u64::from(removed);
         removed
+    }
+
+    /// Forgets what is too old: servers that are silent for longer than
+    /// [`steps_per_server`](WindowConfig::steps_per_server) steps while others go on, and, with
+    /// [`retention_ms`](WindowConfig::retention_ms), every step that ended longer before `now`, with the servers that
+    /// have no other.
+    ///
+    /// A fleet that is silent as a whole, or a replay of old data, loses nothing by the first rule. A
+    /// `store::Store` calls this at each checkpoint; others call it when it suits them. A full window
+    /// makes room for a new server by the first rule itself.
+    pub fn expire(&mut self, now: Timestamp) -> Expired {
+        let config = &self.rules.config;
+        let oldest = config.retention_ms.map(|millis| config.step.step_at(now.plus_millis(-millis)));
+        let (servers, steps) = self.fleet.expire(config.steps_per_server, oldest);
+        self.generation += u64::from(steps > 0);
+        Expired { servers, steps }
     }
 
     /// Returns what is measured.

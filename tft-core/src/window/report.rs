@@ -24,6 +24,16 @@ pub struct IngestReport {
     pub errors: Vec<Rejection>,
 }
 
+/// What a window forgot because it is too old.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Expired {
+    /// Servers.
+    pub servers: usize,
+    /// Steps with samples, those of the servers included.
+    pub steps: usize,
+}
+
 /// Why one record of a batch was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -56,7 +56,7 @@ impl Ring {
             self.marks.fill(Mark::EMPTY);
             self.sampled_steps = 0;
             self.oldest = step;
-        } else {
+        } else if self.sampled_steps > 0 {
             for offset in 1..=step.since(self.newest) {
                 self.clear(self.newest.plus(offset));
             }
@@ -67,22 +67,30 @@ impl Ring {
     /// Writes steps that are newer than all before, in ascending order.
     ///
     /// # Shapes
-    /// `rows`: `[step][metric]`.
+    /// `columns`: `[metric][step]`.
     #[cfg(feature = "parquet")]
-    pub(super) fn extend(&mut self, steps: &[(Step, Mark)], rows: &[f32]) {
-        let Some(&(last, _)) = steps.last() else { return };
+    pub(super) fn extend<'c>(&mut self, steps: &[(Step, Mark)], columns: impl Fn(usize) -> &'c [f32]) {
+        let (Some(&(first, _)), Some(&(last, _))) = (steps.first(), steps.last()) else { return };
         self.advance_to(last);
-        let forgotten = steps.partition_point(|(step, _)| last.since(*step) >= self.capacity as i64);
+        let mut start = steps.partition_point(|(step, _)| last.since(*step) >= self.capacity as i64);
+        self.sampled_steps += steps.len() - start;
         let metrics = self.values.len() / self.capacity;
-        let (steps, rows) = (&steps[forgotten..], &rows[forgotten * metrics..]);
-        let slots: Vec<_> = steps.iter().map(|&(step, _)| self.slot(step)).collect();
-        for (metric, column) in self.values.chunks_exact_mut(self.capacity).enumerate() {
-            let values = rows.iter().skip(metric).step_by(metrics);
-            slots.iter().zip(values).for_each(|(&slot, &value)| column[slot] = value);
+        for run in steps[start..].chunk_by(|earlier, later| later.0.since(earlier.0) == 1) {
+            let slot = self.slot(run[0].0);
+            let until_wrap = run.len().min(self.capacity - slot);
+            for (index, &(_, mark)) in run.iter().enumerate() {
+                self.marks[if index < until_wrap { slot + index } else { index - until_wrap }] = mark;
+            }
+            for metric in 0..metrics {
+                let (older, newer) = columns(metric)[start..start + run.len()].split_at(until_wrap);
+                let column = &mut self.values[metric * self.capacity..(metric + 1) * self.capacity];
+                column[slot..slot + until_wrap].copy_from_slice(older);
+                column[..newer.len()].copy_from_slice(newer);
+            }
+            start += run.len();
         }
-        for &(step, mark) in steps {
-            self.mark(step, mark);
-        }
+        self.oldest = self.oldest.min(first);
+        self.skip_to_oldest_sampled();
     }
 
     /// Forgets the values of a step before its samples are folded in again.
@@ -96,6 +104,15 @@ impl Ring {
         for value in self.values.iter_mut().skip(slot).step_by(self.capacity) {
             *value = f32::NAN;
         }
+    }
+
+    /// Forgets the steps before `step`, which the newest one is not.
+    pub(super) fn forget_before(&mut self, step: Step) {
+        while self.oldest < step.min(self.newest) {
+            self.clear(self.oldest);
+            self.oldest = self.oldest.plus(1);
+        }
+        self.skip_to_oldest_sampled();
     }
 
     /// Marks a step as sampled; a sample without status leaves the status of the step as it is.
@@ -168,6 +185,14 @@ impl Ring {
         let (start, length) = (self.slot(first), last.since(first) as usize + 1);
         let until_wrap = length.min(self.capacity - start);
         (&column[start..start + until_wrap], &column[..length - until_wrap])
+    }
+
+    /// Returns the status bytes of `first..=last`, which the ring must span, in two runs in time order.
+    #[cfg(feature = "parquet")]
+    pub(super) fn mark_span(&self, first: Step, last: Step) -> (&[Mark], &[Mark]) {
+        let (start, length) = (self.slot(first), last.since(first) as usize + 1);
+        let until_wrap = length.min(self.capacity - start);
+        (&self.marks[start..start + until_wrap], &self.marks[..length - until_wrap])
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

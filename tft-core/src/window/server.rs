@@ -69,14 +69,26 @@ impl Server {
     /// Takes steps that are closed when the next sample comes, one sample each, in ascending order and newer than
     /// all before; returns false, and takes none, if they are not newer.
     #[cfg(feature = "parquet")]
-    pub(super) fn add_closed(&mut self, steps: &[(Step, Mark)], rows: &[f32]) -> bool {
+    pub(super) fn add_closed<'c>(
+        &mut self,
+        steps: &[(Step, Mark)],
+        columns: impl Fn(usize) -> &'c [f32],
+    ) -> bool {
         let is_new = self.ring.sampled_steps() == 0;
         let is_newer = steps.first().is_some_and(|&(first, _)| first > self.ring.newest());
         if is_new || is_newer {
-            self.ring.extend(steps, rows);
+            self.ring.extend(steps, columns);
             self.samples_accepted = self.samples_accepted.saturating_add(steps.len() as u64);
         }
         is_new || is_newer
+    }
+
+    /// Forgets the steps before `step`, which the newest one is not.
+    pub(super) fn forget_before(&mut self, step: Step) {
+        self.ring.forget_before(step);
+        for open_step in self.open_steps.iter_mut().filter(|open_step| open_step.step() < step) {
+            open_step.reuse_for(open_step.step());
+        }
     }
 
     /// Takes over the profile that a sample tells, if it does.

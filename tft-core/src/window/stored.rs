@@ -11,7 +11,7 @@ use super::ring::Mark;
 use super::{Record, RollingWindow, ServerView};
 use crate::error::Error;
 use crate::schema::{Profile, Schema, ServerName, Status};
-use crate::time::Timestamp;
+use crate::time::{Step, StepLength, Timestamp};
 
 impl ServerView<'_> {
     /// Returns what is measured.
@@ -35,7 +35,7 @@ impl ServerView<'_> {
     ) -> Result<(), E> {
         let rules = &self.window.rules;
         let open_steps = self.server.oldest_open(rules).0..=self.newest_step().0;
-        for sample in open_steps.flat_map(|step| self.server.open_samples(crate::time::Step(step))) {
+        for sample in open_steps.flat_map(|step| self.server.open_samples(Step(step))) {
             visit(StoredSample { at: sample.at, status: sample.mark.status(), values: sample.values })?;
         }
         Ok(())
@@ -70,26 +70,25 @@ impl RollingWindow {
     /// how many, and the rest is for [`restore`](Self::restore). What they make of the window is what it would.
     ///
     /// # Shapes
-    /// `rows`: `[sample][metric]`.
+    /// `columns`: the samples' values by metric; NaN is a missing one.
     ///
     /// # Errors
     /// As [`restore`](Self::restore).
-    pub(crate) fn restore_closed(
+    pub(crate) fn restore_closed<'c>(
         &mut self,
         name: &ServerName,
         profile: Option<&Profile>,
         samples: &[(Timestamp, Option<Status>)],
-        rows: &[f32],
+        columns: impl Fn(usize) -> &'c [f32],
     ) -> Result<usize, Error> {
         let config = &self.rules.config;
-        let steps: Vec<_> =
-            samples.iter().map(|&(at, status)| (config.step.step_at(at), Mark::of(status))).collect();
+        let steps = steps_of(samples, config.step);
         let rising = steps.array_windows().take_while(|[earlier, later]| earlier.0 < later.0).count();
         let Some(&(newest, _)) = steps.get(rising) else { return Ok(0) };
         let oldest_open = newest.plus(-(config.grace_steps as i64));
         let closed = steps[..=rising].partition_point(|&(step, _)| step < oldest_open);
         let infer = || self.schema.profiles().infer(name.as_str()).clone();
-        match self.fleet.add_closed(name, infer, (&steps[..closed], rows), &self.rules) {
+        match self.fleet.add_closed(name, infer, (&steps[..closed], columns), &self.rules) {
             Ok(Some(server)) => {
                 server.tell_profile(profile);
                 Ok(closed)
@@ -118,6 +117,25 @@ impl RollingWindow {
             }
         }
     }
+}
+
+/// Returns the steps of samples and their statuses.
+fn steps_of(samples: &[(Timestamp, Option<Status>)], length: StepLength) -> Vec<(Step, Mark)> {
+    let Some(&(first, _)) = samples.first() else { return Vec::new() };
+    let mut step = length.step_at(first);
+    let mut start_ms = length.start_of(step).as_millis();
+    let steps = samples.iter().map(|&(at, status)| {
+        // Mostly the next step; a division for each sample would take longer than all else that is done here.
+        let after_ms = at.as_millis().saturating_sub(start_ms);
+        if (length.as_millis()..2 * length.as_millis()).contains(&after_ms) {
+            (step, start_ms) = (step.plus(1), start_ms + length.as_millis());
+        } else if !(0..length.as_millis()).contains(&after_ms) {
+            step = length.step_at(at);
+            start_ms = length.start_of(step).as_millis();
+        }
+        (step, Mark::of(status))
+    });
+    steps.collect()
 }
 
 fn does_not_fit(name: &ServerName, reason: Reason) -> Error {

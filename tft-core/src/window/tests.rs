@@ -281,3 +281,47 @@ fn a_clone_shares_every_history_until_its_server_is_fed() {
     assert_eq!(start(&again, "a"), start(&clone, "a"));
     assert_eq!(row(&window, "a", 1)[0], Some(3.0));
 }
+
+#[test]
+fn a_server_that_is_silent_for_longer_than_the_retention_expires() {
+    let config = WindowConfig { steps_per_server: 4, gap_fill_steps_max: 1, ..Default::default() };
+    let mut window = window(config);
+    feed_all(&mut window, &[record("silent", 0, 1.0), record("slow", 5, 1.0), record("live", 20, 1.0)]);
+    let long_after = at(1_000_000);
+    assert_eq!(window.expire(long_after), Expired::default());
+    feed_all(&mut window, &[record("live", 24, 2.0)]);
+    assert_eq!(window.expire(long_after), Expired::default());
+    let generation = window.generation();
+    feed_all(&mut window, &[record("live", 25, 2.0)]);
+    assert_eq!(window.expire(long_after), Expired { servers: 1, steps: 1 });
+    assert!(window.generation() > generation + 1);
+    let names: Vec<_> = window.servers().map(|server| server.name().to_string()).collect();
+    assert_eq!((names, window.step_count()), (vec!["live".to_owned(), "slow".to_owned()], 3));
+    let copy = window.clone();
+    feed_all(&mut window, &[record("silent", 25, 3.0)]);
+    assert_eq!((window.server_count(), copy.server_count()), (3, 2));
+}
+
+#[test]
+fn a_retention_by_the_clock_forgets_steps_and_then_their_server() {
+    let config = WindowConfig { retention_ms: Some(15 * MINUTE_MS), grace_steps: 2, ..Default::default() };
+    let mut window = window(config);
+    for minute in [0, 5, 10, 11, 15] {
+        feed_all(&mut window, &[record("a", minute, 7.0), record("b", minute.min(5), 1.0)]);
+    }
+    assert_eq!(window.step_count(), 6);
+    // Steps 0 of both ended at minute 5.
+    assert_eq!(window.expire(at(20).plus_millis(-1)), Expired::default());
+    let copy = window.clone();
+    assert_eq!(window.expire(at(20)), Expired { servers: 0, steps: 2 });
+    assert_eq!(window.expire(at(27)), Expired { servers: 1, steps: 2 });
+    let server = window.server("a").unwrap();
+    assert_eq!((server.oldest_step(), server.newest_step(), window.step_count()), (Step(2), Step(3), 2));
+    assert_eq!(row(&window, "a", 1), [None; 3]);
+    // A step that still takes samples starts again.
+    feed_all(&mut window, &[record("a", 6, 2.0)]);
+    assert_eq!(row(&window, "a", 1), [Some(2.0); 3]);
+    assert_eq!((window.expire(at(1_000)), window.origin(at(0))), (Expired { servers: 1, steps: 3 }, None));
+    assert_eq!((window.server_count(), window.step_count(), window.servers().len()), (0, 0, 0));
+    assert_eq!((copy.step_count(), row(&copy, "a", 1)), (6, [Some(7.0); 3]));
+}

@@ -1,4 +1,4 @@
-//! What the engine allocates once it is warm: nothing.
+//! What is allocated: by the engine once it is warm, nothing; by a window, little more than its values.
 #![allow(unsafe_code, reason = "an allocator that counts is an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -7,13 +7,18 @@ use std::cell::Cell;
 use tft_core::engine::{Detail, Engine, EngineConfig};
 use tft_core::model::NetworkOutput;
 
+use tft_core::schema::{Metric, MetricKind, Schema, SchemaConfig};
+use tft_core::time::Timestamp;
+use tft_core::{Record, RollingWindow, WindowConfig};
+
 use crate::golden::GoldenSet;
 
-/// The system's allocator, which counts what each thread asks for.
+/// The system's allocator, which counts what each thread asks for and gives back.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -24,10 +29,12 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that is ending has no counter any more.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -51,4 +58,36 @@ fn a_pass_like_the_one_before_allocates_nothing() {
             assert_eq!(allocations(pass), 0, "{}", engine.instruction_set());
         }
     }
+}
+
+#[test]
+fn a_window_takes_little_more_than_its_values() {
+    const SERVERS: usize = 50;
+    const STEPS: i64 = 576;
+    const METRICS: usize = 14;
+    /// Names, indexes, and the samples of the steps that still take more.
+    const BYTES_PER_SERVER: usize = 1_024;
+    let metric = |index| Metric::new(format!("m{index}"), MetricKind::Continuous);
+    let metrics = (0..METRICS).map(metric).collect();
+    let schema = Schema::new(SchemaConfig { metrics, ..Default::default() }).unwrap();
+    let before = BYTES.get();
+    let mut window = RollingWindow::new(schema.clone(), WindowConfig::default()).unwrap();
+    // Two rounds of the ring, so that everything that is kept and reused has been.
+    for step in 0..2 * STEPS {
+        let at = Timestamp::from_millis(step * 300_000);
+        let record = |server| {
+            let mut record = Record::new(&schema, &format!("ppdb{server:05}"), at).unwrap();
+            (0..METRICS).for_each(|metric| record.set(metric, step as f64).unwrap());
+            record
+        };
+        let records: Vec<_> = (0..SERVERS).map(record).collect();
+        window.ingest(&records, at).unwrap();
+    }
+    let allocated = (BYTES.get() - before) as usize;
+    let values = SERVERS * STEPS as usize * METRICS * size_of::<f32>();
+    assert_eq!(window.step_count(), SERVERS * STEPS as usize);
+    assert!(allocated > values && allocated <= values * 11 / 10 + SERVERS * BYTES_PER_SERVER, "{allocated}");
+    // What the window says of itself is what was allocated, to a hundredth.
+    let told = window.memory_bytes();
+    assert!(told.abs_diff(allocated) <= allocated / 100, "{told} of {allocated}");
 }

@@ -17,7 +17,7 @@ use tft_core::store::{self, LoadReport};
 use tft_core::time::{Step, StepLength, Timestamp};
 use tft_core::{Error, ErrorKind, Record, RollingWindow, WindowConfig};
 
-use crate::window_properties::{Operation, Pair, config, operations, schema};
+use crate::window_properties::{Pair, config, operations, schema};
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-01-05T12:00:00Z").unwrap()
@@ -133,7 +133,9 @@ proptest! {
         let mut window = RollingWindow::new(schema(), config()).unwrap();
         let mut pair = Pair::default();
         for chunk in operations.chunks(restart_every) {
-            chunk.iter().try_for_each(|operation: &Operation| pair.apply(&mut window, operation))?;
+            for operation in chunk {
+                pair.apply(&mut window, operation);
+            }
             let bytes = encode(&window);
             let (loaded, report) = store::decode(bytes.clone(), schema(), config()).unwrap();
             prop_assert_eq!(report.rows_dropped + report.values_out_of_range, 0);
@@ -141,7 +143,7 @@ proptest! {
             prop_assert_eq!(encode(&loaded), bytes);
             window = loaded;
         }
-        pair.check(&window)?;
+        pair.check(&window);
     }
 
     #[test]
@@ -169,7 +171,7 @@ fn a_saved_window_is_replaced_as_a_whole_and_loads() {
     let saved = store::save(&window, &path, now()).unwrap();
     assert_eq!((saved.rows, saved.bytes), (3 * 34, std::fs::metadata(&path).unwrap().len()));
     let (loaded, report) = store::load(&path, Schema::server_metrics(), WindowConfig::default()).unwrap();
-    assert_eq!((report.rows, report.saved_at, report.format_version.as_str()), (102, Some(now()), "1.1"));
+    assert_eq!((report.rows, report.saved_at, report.format_version.as_str()), (102, Some(now()), "1.2"));
     assert_eq!(encode(&loaded), encode(&window));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
@@ -179,18 +181,35 @@ fn fixture(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_file_of_version_1_1_loads_for_ever() {
-    let (window, report) =
-        store::load(&fixture("written_1_1.parquet"), Schema::server_metrics(), WindowConfig::default())
-            .unwrap();
-    assert_eq!((report.rows, report.rows_dropped, report.format_version.as_str()), (102, 0, "1.1"));
-    assert_eq!(encode(&window), encode(&sample_window()));
+fn files_of_former_versions_load_for_ever() {
+    for version in ["1.1", "1.2"] {
+        let path = fixture(&format!("written_{}.parquet", version.replace('.', "_")));
+        let (window, report) = store::load(&path, Schema::server_metrics(), WindowConfig::default()).unwrap();
+        assert_eq!((report.rows, report.rows_dropped, report.format_version.as_str()), (102, 0, version));
+        assert_eq!(encode(&window), encode(&sample_window()), "{version}");
+    }
+}
+
+#[test]
+fn a_changed_byte_among_the_rows_is_found_in_files_of_every_version() {
+    for name in ["written_1_1.parquet", "written_1_2.parquet"] {
+        let bytes = std::fs::read(fixture(name)).unwrap();
+        // Most of what stands before the footer; its length is at the end.
+        let footer_bytes = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap()) as usize;
+        for at in (4..bytes.len() - 8 - footer_bytes).step_by(7) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let error = decode(changed).unwrap_err();
+            assert!(error.is_corrupt(), "{name}, byte {at}: {error}");
+            assert!(error.to_string().contains("checksum"), "{name}, byte {at}: {error}");
+        }
+    }
 }
 
 #[test]
 #[ignore = "writes the fixture of the version that is written now"]
 fn write_the_fixture() {
-    std::fs::write(fixture("written_1_1.parquet"), encode(&sample_window())).unwrap();
+    std::fs::write(fixture("written_1_2.parquet"), encode(&sample_window())).unwrap();
 }
 
 #[test]

@@ -55,6 +55,7 @@ mod store;
 mod streaming;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod verification;
+mod window_model;
 mod window_properties;
 #[cfg(all(feature = "parquet", not(feature = "encryption")))]
 mod without_encryption;

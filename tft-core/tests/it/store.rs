@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use tft_core::schema::{Metric, MetricKind, Schema, SchemaConfig};
 use tft_core::store::{self, RecoveryReport, Store, StoreConfig, SyncMode};
@@ -148,7 +149,7 @@ fn what_an_older_segment_lacks_is_told_and_the_rest_is_loaded() {
     let (store, report) = open(&path, &schema);
     let text = report.damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let text = text.replace(directory.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(text, @"log `DIR/window.parquet.log-00000000000000000001` at byte 217: a frame does not match its checksum, feeds 3 to 3 are lost");
+    insta::assert_snapshot!(text, @"log `DIR/window.parquet.log-00000000000000000001` at byte 217 (46 bytes): a frame does not match its checksum, feeds 3 to 3 are lost");
     assert_eq!(store.window().server_count(), 3);
     store.checkpoint(at(5)).unwrap().unwrap();
     let names = files(directory.path()).into_iter().map(|path| path.file_name().unwrap().to_owned());
@@ -157,6 +158,44 @@ fn what_an_older_segment_lacks_is_told_and_the_rest_is_loaded() {
     drop(store);
     let (store, report) = open(&path, &schema);
     assert_eq!((store.window().server_count(), report.damage), (3, vec![]));
+}
+
+#[test]
+fn damage_within_the_newest_segment_is_told_and_its_bytes_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("window.parquet");
+    let schema = schema(&["m"]);
+    let (store, _) = open(&path, &schema);
+    for minute in 1..=5 {
+        feed(&store, &format!("web{minute}"), minute).unwrap();
+    }
+    drop(store);
+    let segment = segments(directory.path()).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    for server in ["web2", "web4"] {
+        let at = bytes.windows(4).position(|name| name == server.as_bytes()).unwrap();
+        bytes[at] ^= 1;
+    }
+    std::fs::write(&segment, &bytes).unwrap();
+    for opened in 1..=2 {
+        let (store, report) = open(&path, &schema);
+        let told = report.loss().unwrap().replace(directory.path().to_str().unwrap(), "DIR");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(told, @"2 feeds are lost: log `DIR/window.parquet.log-00000000000000000001` at byte 171 (46 bytes): a frame does not match its checksum, feeds 2 to 2 are lost; log `DIR/window.parquet.log-00000000000000000001` at byte 263 (46 bytes): a frame does not match its checksum, feeds 4 to 4 are lost");
+        }
+        assert_eq!((report.feeds_lost, report.bytes_skipped, report.segments), (2, 92, opened));
+        assert_eq!((store.window().server_count(), std::fs::read(&segment).unwrap() == bytes), (3, true));
+        assert_eq!(report.set_aside, []);
+    }
+    let (store, _) = open(&path, &schema);
+    feed(&store, "web6", 6).unwrap();
+    store.checkpoint(at(6)).unwrap().unwrap();
+    assert!(!segment.exists());
+    let aside = store.remove_server("web1", at(7)).unwrap().set_aside;
+    assert_eq!((aside.len(), std::fs::read(&aside[0]).unwrap() == bytes), (1, true));
+    drop(store);
+    let (store, report) = open(&path, &schema);
+    assert_eq!((store.window().server_count(), report.loss()), (3, None));
 }
 
 #[test]
@@ -233,6 +272,106 @@ fn a_removed_server_leaves_no_byte_behind() {
     drop(store);
     let (store, _) = open(&path, &schema);
     assert!(store.window().server("secret-host").is_none() && store.window().server("other-host").is_some());
+}
+
+/// How many files have a text that no digit follows.
+fn files_with(directory: &Path, text: &str) -> usize {
+    let has = |content: &[u8]| {
+        let ends = content.windows(text.len() + 1).filter(|window| window.starts_with(text.as_bytes()));
+        let mut is_whole = ends.map(|window| !window[text.len()].is_ascii_digit());
+        is_whole.any(|is_whole| is_whole) || content.ends_with(text.as_bytes())
+    };
+    files(directory).into_iter().filter(|path| has(&std::fs::read(path).unwrap())).count()
+}
+
+#[test]
+fn what_was_set_aside_is_discarded_on_demand_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("window.parquet");
+    let schema = schema(&["m"]);
+    let (store, _) = open(&path, &schema);
+    for minute in 1..=4 {
+        feed(&store, "db1", minute).unwrap();
+        feed(&store, "db10", minute).unwrap();
+    }
+    drop(store);
+    // A damaged segment, a corrupt checkpoint and pickles, all of which name the server.
+    let segment = segments(directory.path()).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    for name in ["window.parquet", "window.pkl.migrated", "window.pkl.backup-1"] {
+        std::fs::write(directory.path().join(name), "of db1 and db10\n").unwrap();
+    }
+    let others = ["window.pkl", "window.parquet.corrupt-me", "window.parquet2.corrupt-20260105T120000Z"];
+    for name in others {
+        std::fs::write(directory.path().join(name), "of db1\n").unwrap();
+    }
+    let (store, report) = open(&path, &schema);
+    assert_eq!((report.feeds_lost, report.set_aside.len()), (1, 1));
+    std::fs::write(directory.path().join(".window.parquet.tmp-0"), "what a failure left of db1\n").unwrap();
+    let removal = store.remove_server("db1", at(5)).unwrap();
+    assert!(removal.was_known);
+    assert_eq!(removal.set_aside.len(), 4);
+    assert_eq!(files_with(directory.path(), "db1"), removal.set_aside.len() + others.len());
+    assert_eq!(store.discard_set_aside().unwrap(), removal.set_aside);
+    assert_eq!(files_with(directory.path(), "db1"), others.len());
+    assert!(others.iter().all(|name| directory.path().join(name).exists()));
+    assert_eq!(store.discard_set_aside().unwrap(), [""; 0].map(PathBuf::from));
+    assert_eq!(store.remove_server("db1", at(6)).unwrap().set_aside, [""; 0].map(PathBuf::from));
+    drop(store);
+    let (store, _) = open(&path, &schema);
+    assert!(store.window().server("db1").is_none());
+    assert!(store.window().server("db10").unwrap().samples_accepted() >= 3);
+}
+
+#[test]
+fn what_expires_leaves_no_byte_behind_at_the_next_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("window.parquet");
+    let schema = schema(&["m"]);
+    let config = WindowConfig { retention_ms: Some(3_600_000), ..WindowConfig::default() };
+    let window = RollingWindow::new(schema.clone(), config).unwrap();
+    let (store, _) = Store::open(&path, window, StoreConfig::default(), at(0)).unwrap();
+    feed(&store, "old1", 1).unwrap();
+    store.checkpoint(at(1)).unwrap().unwrap();
+    feed(&store, "old1", 2).unwrap();
+    feed(&store, "new1", 50).unwrap();
+    store.checkpoint(at(64)).unwrap().unwrap();
+    assert_eq!((files_with(directory.path(), "old1"), store.window().server_count()), (1, 2));
+    // No feed came since, and still there is something to save.
+    store.checkpoint(at(65)).unwrap().unwrap();
+    assert_eq!((files_with(directory.path(), "old1"), store.window().server_count()), (0, 1));
+    assert!(files_with(directory.path(), "new1") > 0);
+    assert_eq!(store.checkpoint(at(66)).unwrap(), None);
+    let window = RollingWindow::new(schema.clone(), store.window().config().clone()).unwrap();
+    let store = Store::in_memory(window);
+    feed(&store, "old1", 1).unwrap();
+    store.checkpoint(at(65)).unwrap();
+    assert_eq!(store.window().server_count(), 0);
+}
+
+#[test]
+fn a_checkpoint_is_due_when_it_is_worth_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("window.parquet");
+    let config = StoreConfig { checkpoint_log_bytes_min: 10_000, ..StoreConfig::default() };
+    let (store, _) = open_with(&path, &schema(&["m"]), config.clone()).unwrap();
+    let minutes = Duration::from_mins;
+    let is_due = |store: &Store, rested| store.is_checkpoint_due(minutes(rested), minutes(15));
+    feed(&store, "web1", 0).unwrap();
+    assert!(!is_due(&store, 14) && is_due(&store, 15));
+    for minute in 1..300 {
+        assert_eq!(is_due(&store, 0), store.log_bytes() >= 10_000);
+        feed(&store, "web1", minute).unwrap();
+    }
+    assert!(is_due(&store, 0));
+    let saved = store.checkpoint(at(300)).unwrap().unwrap();
+    assert!(!is_due(&store, 0) && saved.bytes < 20_000);
+    drop(store);
+    let (store, report) = open_with(&path, &schema(&["m"]), config).unwrap();
+    assert_eq!((report.checkpoint_bytes, is_due(&store, 0)), (saved.bytes, false));
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::tls;
+
 /// The settings of `healthcheck`, as given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct HealthcheckArgs {
-    /// What to ask [default: `/health` at 127.0.0.1 and the port in PORT, or 8000]
+    /// What to ask; a certificate is not verified [default: `/health` at 127.0.0.1 and the port in PORT, or 8000, by
+    /// https if `TLS_CERT_FILE` or `TLS_SELF_SIGNED` is set]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Port of the service on this machine
@@ -18,7 +21,9 @@ pub(super) struct HealthcheckArgs {
 
 /// Exits with 0 if the service answers with 200 within five seconds, with 1 and a line of explanation otherwise.
 pub(super) fn run(args: &HealthcheckArgs) -> ExitCode {
-    let local = || format!("http://127.0.0.1:{}/health", args.port.unwrap_or(8000));
+    let is_set = |name| std::env::var_os(name).is_some_and(|text| !text.is_empty() && text != "false");
+    let scheme = if is_set("TLS_CERT_FILE") || is_set("TLS_SELF_SIGNED") { "https" } else { "http" };
+    let local = || format!("{scheme}://127.0.0.1:{}/health", args.port.unwrap_or(8000));
     let url = args.url.clone().unwrap_or_else(local);
     match ask(&url) {
         Ok(200) => ExitCode::SUCCESS,
@@ -36,16 +41,28 @@ pub(super) fn run(args: &HealthcheckArgs) -> ExitCode {
 /// Returns the status of a reply.
 fn ask(url: &str) -> io::Result<u16> {
     let invalid = |reason| io::Error::new(io::ErrorKind::InvalidInput, reason);
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| invalid("is not a URL like http://127.0.0.1:8000/health"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(invalid("is not a URL like http://127.0.0.1:8000/health")),
+    };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, "health"));
     let has_port = authority.rsplit(']').next().is_some_and(|end| end.contains(':'));
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+    let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
     let address = address.to_socket_addrs()?.next().ok_or_else(|| invalid("has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    if scheme == "http" {
+        return status_of(stream, authority, path);
+    }
+    let host = authority.rsplit_once(':').filter(|_| has_port).map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    status_of(tls::look_through(stream, host)?, authority, path)
+}
+
+fn status_of(mut stream: impl Read + Write, authority: &str, path: &str) -> io::Result<u16> {
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; STATUS_LINE_BYTES];
     stream.read_exact(&mut head)?;

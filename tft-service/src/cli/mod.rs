@@ -1,7 +1,10 @@
 //! The command line: `serve`, which is the default, and a file for each other command.
 
+#[cfg(feature = "tls")]
+mod cert;
 mod check;
 mod healthcheck;
+mod keys;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::healthcheck::HealthcheckArgs;
+use self::keys::MintArgs;
 use crate::clock::SystemClock;
 use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
 use crate::config::settings::Settings;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Secrets};
 use crate::demo::{self, Replayed};
 use crate::error::{ServiceError, in_one_line};
 use crate::migrate;
@@ -39,6 +43,10 @@ struct ServeArgs {
     /// TOML file with a table for each group of settings; flags and variables beat it [default: none]
     #[arg(long, env = "TFT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// JSON file with `domain`, `cert_file`, `key_file`, `https_port_api` and so on, below the TOML file; `MFC_SSL_…`
+    /// and the other `MFC_…` variables of ports and certificates beat it [default: none]
+    #[arg(long, env = "MFC_SSL_CONFIG", value_name = "FILE")]
+    ssl_config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -56,6 +64,10 @@ enum Command {
     Check(ServeArgs),
     /// Ask a running service for its health; the exit code is 0 if it answers
     Healthcheck(HealthcheckArgs),
+    /// Print a new key: 64 hexadecimal digits from the system's randomness
+    GenKey,
+    /// Print a token for a subject, signed with `JWT_SECRET_KEY`
+    MintToken(MintArgs),
     /// Take over the window that the original system left as a pickle
     ///
     /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
@@ -66,16 +78,25 @@ enum Command {
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at a certificate, or at a service's TLS from outside
+    #[cfg(feature = "tls")]
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
 }
 
 impl ServeArgs {
-    /// Puts flags, variables and the file together, and checks the whole.
+    /// Puts flags, variables and the files together, and checks the whole.
     fn into_config(self) -> Result<Config, ConfigError> {
         let settings = match &self.config {
             Some(path) => self.settings.over_file(path)?,
             None => self.settings,
         };
-        settings.into_config(api_key().as_deref())
+        let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let (settings, remarks) = settings.over_ssl_config(self.ssl_config.as_deref(), variable)?;
+        for remark in remarks {
+            tracing::info!("{remark}");
+        }
+        settings.into_config(&Secrets::from_env())
     }
 }
 
@@ -90,10 +111,14 @@ pub fn run() -> ExitCode {
         None => serve(cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(args)) => serve(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Check(args)) => check::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::GenKey) => keys::generate().map(|()| ExitCode::SUCCESS),
+        Some(Command::MintToken(args)) => keys::mint(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Model(command)) => model::run(command),
+        #[cfg(feature = "tls")]
+        Some(Command::Cert(command)) => Ok(cert::run(&command)),
     };
     match done {
         Ok(code) => code,
@@ -106,7 +131,7 @@ pub fn run() -> ExitCode {
 
 fn serve(args: ServeArgs) -> Result<(), ServiceError> {
     let config = args.into_config()?;
-    if config.api_key.is_none() {
+    if config.auth.is_development_mode() {
         tracing::warn!(host = %config.host, "TFT_API_KEY is not set: development mode, everyone may call");
     }
     let server = Server::bind(&config, Arc::new(SystemClock::new()))?;
@@ -123,7 +148,7 @@ fn serve(args: ServeArgs) -> Result<(), ServiceError> {
 }
 
 fn demo(args: DemoArgs) -> Result<(), ServiceError> {
-    let config = args.into_config(api_key().as_deref())?;
+    let config = args.into_config(&Secrets::from_env())?;
     let Replayed { engine, window, clock } = demo::replay_and_report(&config)?;
     if config.is_once {
         return Ok(());
@@ -131,11 +156,6 @@ fn demo(args: DemoArgs) -> Result<(), ServiceError> {
     let server = Server::with_engine(&config.serve, clock, engine, Store::in_memory(window))?;
     eprintln!("serving the replayed state at http://{} until Ctrl-C", server.local_addr());
     runtime()?.block_on(async { server.run(stop_signal()?).await })
-}
-
-/// A key that is not UTF-8 must be refused rather than count as not set.
-fn api_key() -> Option<String> {
-    std::env::var_os("TFT_API_KEY").map(|key| key.to_string_lossy().into_owned())
 }
 
 fn runtime() -> Result<Runtime, ServiceError> {
@@ -167,8 +187,10 @@ fn start_logging() {
         .init();
 }
 
-const AFTER_HELP: &str = "The key that clients must send as X-API-Key is read from TFT_API_KEY, \
-    16 to 512 printable characters; without it only a loopback address is served. \
+const AFTER_HELP: &str = "Keys that clients must send as X-API-Key are read from TFT_API_KEY, one key, and API_KEYS, \
+    entries `secret`, `id:secret`, `id:secret:scopes` or `id:secret:scopes:tier` separated by commas, or from the files \
+    above: each of 32 to 512 printable characters (`tft-service gen-key` makes one). Without any only a loopback address \
+    is served. JWT_SECRET_KEY holds the secret of tokens, RATE_LIMIT_REDIS_URL the address of Redis. \
     RUST_LOG sets the level of the log on standard error.";
 
 /// Feeds that are parsed at the same time; others wait.

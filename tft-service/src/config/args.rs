@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::settings::{number, parse_port, set};
-use super::{ApiKey, Config, ConfigError};
+use super::{Config, ConfigError, Secrets};
 
 /// The settings of `demo`, as given.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -83,10 +83,10 @@ impl MigrateArgs {
 }
 
 impl DemoArgs {
-    /// Checks the given settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
-    pub(crate) fn into_config(self, api_key: Option<&str>) -> Result<DemoConfig, ConfigError> {
+    /// Checks the given settings and fills in defaults.
+    pub(crate) fn into_config(self, secrets: &Secrets) -> Result<DemoConfig, ConfigError> {
         let mut serve = Config { persistence_file: None, ..Config::default() };
-        serve.api_key = api_key.map_or(Ok(None), ApiKey::parse)?;
+        serve.auth.keys = secrets.key_sources();
         set(&mut serve.port, self.port.as_deref(), parse_port)?;
         set(&mut serve.model_dir, self.model_dir.as_deref(), |text| Ok(Some(text.into())))?;
         let mut every_steps = 12;
@@ -110,7 +110,10 @@ mod tests {
     fn empty_values_count_as_not_given() {
         let args =
             DemoArgs { port: Some(String::new()), every_steps: Some(" ".into()), ..DemoArgs::default() };
-        let config = args.into_config(Some("\n")).unwrap();
-        assert_eq!((config.serve.port, config.every_steps, config.serve.api_key.is_none()), (8000, 12, true));
+        let config = args.into_config(&Secrets::default()).unwrap();
+        assert_eq!(
+            (config.serve.port, config.every_steps, config.serve.auth.is_development_mode()),
+            (8000, 12, true)
+        );
     }
 }

@@ -3,29 +3,35 @@
 //! Owns the [`Config`]: plain data whose parts are valid by construction. [`Config::check`] refuses unsafe
 //! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
-mod api_key;
 pub mod args;
 mod encryption;
 mod host;
 mod origin;
+mod secrets;
 pub mod settings;
+mod ssl_config;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use api_key::ApiKey;
 pub use host::HostPattern;
 use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
+pub use secrets::Secrets;
 use tft_core::store::StoreConfig;
 
 use crate::audit::AuditTarget;
+pub use crate::auth::{
+    ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
+};
+pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
+use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
 ///
 /// # Defaults
-/// Loopback, port 8000, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
+/// Loopback, port 8000, plain HTTP, no key (development mode), the origin `http://localhost:8501`, the built-in model, a
 /// checkpoint named `inference_rolling_window.parquet` in the working directory, its log synced every 200 ms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -34,8 +40,12 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
-    /// The key that protected routes require; none is development mode.
-    pub api_key: Option<ApiKey>,
+    /// Ports besides, on which the same is served.
+    pub extra_ports: Vec<u16>,
+    /// The certificate; none is plain HTTP.
+    pub tls: TlsConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// Serve without a key on an address that others can reach.
     pub insecure_no_auth: bool,
     /// The names that clients may call the service by. Empty means any with a key, and without one those of the
@@ -53,7 +63,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
-    /// Requests per minute and principal.
+    /// How often a client may call.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
     pub limits: Limits,
@@ -61,22 +71,6 @@ pub struct Config {
     pub intervals: Intervals,
     /// Where one line per request goes.
     pub audit: AuditTarget,
-}
-
-/// Requests per minute and principal, by class of route.
-///
-/// # Units
-/// Requests per 60 seconds, 1 to [`RateLimits::PER_MINUTE_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimits {
-    /// `POST /feed/data`.
-    pub feed: u32,
-    /// `GET /predictions/current`.
-    pub predictions: u32,
-    /// `GET /alerts/active`.
-    pub alerts: u32,
-    /// Failed authentications; a valid key always passes.
-    pub authentication_failures: u32,
 }
 
 /// Bounds on what a client can hold on to.
@@ -114,7 +108,8 @@ pub struct Limits {
 pub struct Intervals {
     /// Between looks at whether the window's origin has advanced.
     pub inference: Duration,
-    /// Between checkpoints of a window that has changed.
+    /// Between checkpoints of a window that has changed, at least; sooner when the log has grown, see
+    /// [`Store::is_checkpoint_due`](tft_core::store::Store::is_checkpoint_due).
     pub checkpoint: Duration,
     /// Between syncs of the log in [`SyncMode::Interval`](tft_core::store::SyncMode::Interval): what a loss of
     /// power may take.
@@ -159,6 +154,22 @@ pub enum ConfigError {
         /// The setting's name, as the environment spells it.
         key: &'static str,
     },
+    /// A key, or a secret for tokens, cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Keys are asked for, and there are none.
+    #[error(
+        "API_KEY_ENABLED is true and there is no key: set TFT_API_KEY or API_KEYS (`tft-service gen-key` makes one)"
+    )]
+    KeysMissing,
+    /// Keys are given, and are not to be used.
+    #[error("API_KEY_ENABLED is false and there are keys: remove them, or leave the setting out")]
+    KeysUnexpected,
+    /// Everyone could call where that is not allowed.
+    #[error(
+        "TFT_REQUIRE_AUTH is set and there are no keys or tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
+    )]
+    AuthRequired,
     /// The configuration file cannot be used.
     #[error("the configuration `{path}` cannot be used: {reason}")]
     File {
@@ -167,14 +178,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What only makes sense with a certificate.
+    #[error("{key} needs a certificate: set TLS_CERT_FILE and TLS_KEY_FILE, or give --tls-self-signed")]
+    NoCertificate {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+    },
     /// Any origin would be allowed where that is not safe.
     #[error("CORS_ORIGINS `*` is for development on a loopback address without a key only")]
     AnyOrigin,
-}
-
-impl RateLimits {
-    /// Most requests per minute that can be configured; bounds the limiter's memory.
-    pub const PER_MINUTE_MAX: u32 = 100_000;
 }
 
 impl Limits {
@@ -186,16 +198,17 @@ impl Config {
     /// Refuses unsafe combinations.
     ///
     /// # Errors
-    /// [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
+    /// Those of keys that do not go together; [`ConfigError::OpenToOthers`] without a key on an address that is not loopback, unless
     /// [`insecure_no_auth`](Self::insecure_no_auth); [`ConfigError::AnyOrigin`] for `*` with a key or beyond
-    /// loopback.
+    /// loopback; [`ConfigError::NoCertificate`] for a redirect to nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let is_loopback = self.host.is_loopback();
-        if self.api_key.is_none() && !is_loopback && !self.insecure_no_auth {
-            return Err(ConfigError::OpenToOthers { host: self.host });
-        }
-        if self.cors_origins.is_any() && (self.api_key.is_some() || !is_loopback) {
+        self.auth.check(self.host, self.insecure_no_auth)?;
+        if self.cors_origins.is_any() && (!self.auth.is_development_mode() || !is_loopback) {
             return Err(ConfigError::AnyOrigin);
+        }
+        if self.tls.source.is_none() && self.tls.redirect.is_some() {
+            return Err(ConfigError::NoCertificate { key: "TLS_REDIRECT_PORT" });
         }
         Ok(())
     }
@@ -206,7 +219,9 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
-            api_key: None,
+            extra_ports: Vec::new(),
+            tls: TlsConfig::default(),
+            auth: AuthConfig::default(),
             insecure_no_auth: false,
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -220,12 +235,6 @@ impl Default for Config {
             intervals: Intervals::default(),
             audit: AuditTarget::default(),
         }
-    }
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self { feed: 60, predictions: 30, alerts: 30, authentication_failures: 30 }
     }
 }
 
@@ -252,7 +261,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             inference: Duration::from_secs(5),
-            checkpoint: Duration::from_mins(1),
+            checkpoint: Duration::from_mins(15),
             sync: Duration::from_millis(200),
         }
     }
@@ -262,8 +271,8 @@ impl Default for Intervals {
 mod tests {
     use super::*;
 
-    fn key() -> Option<ApiKey> {
-        ApiKey::parse("your-secret-key-here").unwrap()
+    fn key() -> AuthConfig {
+        AuthConfig::with_key("0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     }
 
     #[test]
@@ -272,7 +281,7 @@ mod tests {
         insta::assert_snapshot!(config.check().unwrap_err(), @"TFT_API_KEY is not set and TFT_HOST `0.0.0.0` is not a loopback address: set a key, or give --insecure-no-auth");
         config.insecure_no_auth = true;
         assert!(config.check().is_ok());
-        config = Config { api_key: key(), insecure_no_auth: false, ..config };
+        config = Config { auth: key(), insecure_no_auth: false, ..config };
         assert!(config.check().is_ok());
     }
 
@@ -280,12 +289,12 @@ mod tests {
     fn any_origin_is_for_development_only() {
         let mut config = Config { cors_origins: AllowedOrigins::parse("*").unwrap(), ..Config::default() };
         assert!(config.check().is_ok());
-        config.api_key = key();
+        config.auth = key();
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));
         config = Config {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             insecure_no_auth: true,
-            api_key: None,
+            auth: AuthConfig::default(),
             ..config
         };
         assert!(matches!(config.check(), Err(ConfigError::AnyOrigin)));

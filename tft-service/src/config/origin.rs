@@ -45,8 +45,8 @@ impl Origin {
         is_authority(authority).then(|| Self(format!("{scheme}://{authority}")))
     }
 
-    /// Returns the origins of pages that the service itself serves at an address.
-    pub(crate) fn own(address: SocketAddr) -> Vec<Self> {
+    /// Returns the origins of pages that the service itself serves at an address, and perhaps by a name.
+    pub(crate) fn own(scheme: &str, address: SocketAddr, domain: Option<&str>) -> Vec<Self> {
         let port = address.port();
         let mut hosts = match address.ip() {
             IpAddr::V4(ip) => vec![ip.to_string()],
@@ -55,7 +55,8 @@ impl Origin {
         if address.ip().is_loopback() || address.ip().is_unspecified() {
             hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
         }
-        hosts.iter().filter_map(|host| Self::normalise(&format!("http://{host}:{port}"))).collect()
+        hosts.extend(domain.map(str::to_owned));
+        hosts.iter().filter_map(|host| Self::normalise(&format!("{scheme}://{host}:{port}"))).collect()
     }
 
     /// Returns the origin as text.
@@ -155,10 +156,10 @@ mod tests {
 
     #[test]
     fn the_own_origin_follows_from_the_address_and_not_from_the_host_header() {
-        let own = Origin::own("127.0.0.1:8000".parse().unwrap());
+        let own = Origin::own("http", "127.0.0.1:8000".parse().unwrap(), None);
         assert!(own.contains(&Origin::parse("http://localhost:8000").unwrap()));
         assert!(!own.contains(&Origin::parse("http://localhost:8001").unwrap()));
-        let own = Origin::own("192.0.2.7:80".parse().unwrap());
+        let own = Origin::own("http", "192.0.2.7:80".parse().unwrap(), None);
         assert_eq!(own, [Origin::parse("http://192.0.2.7").unwrap()]);
     }
 }

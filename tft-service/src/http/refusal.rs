@@ -5,7 +5,8 @@ use hyper::header::{self, HeaderValue};
 use serde_json::json;
 
 use super::{Reply, json_of};
-use crate::limits::{RateLimiter, Verdict};
+use crate::auth::{Denied, Scope};
+use crate::limits::Verdict;
 
 /// A request that is not carried out.
 ///
@@ -14,8 +15,10 @@ use crate::limits::{RateLimiter, Verdict};
 pub(crate) enum Refusal {
     #[error("{0}")]
     BadRequest(String),
-    #[error("Invalid or missing API key. Set TFT_API_KEY environment variable.")]
-    InvalidKey,
+    #[error("{0}")]
+    Denied(Denied),
+    #[error("insufficient_scope")]
+    InsufficientScope { required: Scope, is_token: bool },
     #[error("CORS origin not allowed")]
     OriginNotAllowed,
     #[error("the service is not called by this name")]
@@ -53,7 +56,10 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::UnknownHost => StatusCode::BAD_REQUEST,
-            Self::InvalidKey | Self::OriginNotAllowed | Self::ClientNotAllowed => StatusCode::FORBIDDEN,
+            Self::Denied(denied) => denied.status(),
+            Self::OriginNotAllowed | Self::ClientNotAllowed | Self::InsufficientScope { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -70,7 +76,8 @@ impl Refusal {
     /// security.
     pub(crate) fn security_reason(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidKey => Some("403 Forbidden: invalid or missing API key"),
+            Self::Denied(denied) => Some(denied.security_reason()),
+            Self::InsufficientScope { .. } => Some("403 Forbidden: insufficient_scope"),
             Self::OriginNotAllowed => Some("403 Forbidden: CORS origin not allowed"),
             Self::ClientNotAllowed => Some("403 Forbidden: network not served"),
             Self::UnknownHost => Some("400 Bad Request: unknown host"),
@@ -82,12 +89,21 @@ impl Refusal {
     pub(crate) fn into_reply(self) -> Reply {
         let mut reply = match &self {
             Self::TooManyRequests(verdict) => json_of(self.status(), &TooMany::new(verdict)),
+            Self::InsufficientScope { required, .. } => json_of(
+                self.status(),
+                &json!({ "detail": { "error": "insufficient_scope", "scope": required.name() } }),
+            ),
             _ => json_of(self.status(), &json!({ "detail": self.to_string() })),
         };
         let headers = reply.headers_mut();
         match self {
             Self::TooManyRequests(verdict) => {
                 headers.insert(header::RETRY_AFTER, verdict.retry_after_s().into());
+            }
+            Self::Denied(denied) => denied.add_challenges(headers),
+            Self::InsufficientScope { required, is_token: true } => {
+                let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", required.name());
+                headers.extend(challenge.parse().map(|value| (header::WWW_AUTHENTICATE, value)).ok());
             }
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, allow);
@@ -121,7 +137,7 @@ struct TooManyDetail {
 
 impl TooMany {
     fn new(verdict: &Verdict) -> Self {
-        let window = format!("{}s", RateLimiter::WINDOW.as_secs());
+        let window = format!("{}s", verdict.window.as_secs().max(1));
         let (limit, retry_after) = (verdict.limit, verdict.retry_after_s());
         Self { detail: TooManyDetail { error: "Rate limit exceeded", limit, window, retry_after } }
     }

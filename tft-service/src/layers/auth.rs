@@ -1,61 +1,77 @@
-//! Who it is, which page asks, and how many wrong keys an address may try.
+//! Who it is, which page asks, what it may do, and how many wrong keys an address may try.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Call, Crossing, Next, OriginCheck, Outcome, Shared, call_mut, refuse};
-use crate::auth::{KeySet, Principal};
-use crate::http::{Refusal, Reply, Request};
-use crate::limits::{Bucket, RateLimiter};
+use hyper::HeaderMap;
 
-/// The check of keys; open routes pass, and so do paths that do not exist.
+use super::{Call, Crossing, Next, OriginCheck, Outcome, Shared, call_mut, refuse};
+use crate::auth::Principal;
+use crate::http::{Refusal, Reply, Request};
+use crate::routes::Route;
+
+/// The check of keys and tokens; open routes pass, and so do paths that do not exist.
 #[derive(Debug)]
 pub(super) struct Authenticate {
     shared: Arc<Shared>,
-    keys: KeySet,
-    limiter: Arc<RateLimiter>,
 }
 
 impl Authenticate {
-    pub(super) fn new(keys: KeySet, limiter: Arc<RateLimiter>, shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), keys, limiter }
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared) }
     }
 
-    /// Checks key and origin. Failed attempts are limited by address; a valid key passes in any case.
-    fn admit(&self, request: &Request) -> Result<Principal, Refusal> {
-        let call = Call::of(request);
-        let Ok(principal) = self.keys.authenticate(request.headers(), call.client) else {
-            let (address, now) = (Principal::of_address(call.client), self.shared.clock.monotonic());
-            let verdict = self.limiter.count(Bucket::AuthenticationFailures, address, now);
-            return Err(match verdict {
-                Some(verdict) if !verdict.is_allowed => Refusal::TooManyRequests(verdict),
-                _ => Refusal::InvalidKey,
-            });
+    /// Says who it is. Failed attempts are limited by address; a valid key passes in any case.
+    async fn identify(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Principal, (Refusal, &'static str)> {
+        let denied = match self.shared.keys.authenticate(headers) {
+            Ok(principal) => return Ok(principal),
+            Err(denied) => denied,
         };
-        if call.origin == OriginCheck::Refused {
+        let verdict = self.shared.limiter.count_failure(address, self.shared.clock.monotonic()).await;
+        let refusal = match verdict.is_allowed {
+            true => Refusal::Denied(denied),
+            false => Refusal::TooManyRequests(verdict),
+        };
+        Err((refusal, denied.key_id()))
+    }
+
+    /// Says whether somebody who is known may use a route from a page.
+    fn permit(route: &Route, origin: &OriginCheck, principal: &Principal) -> Result<(), Refusal> {
+        if *origin == OriginCheck::Refused {
             return Err(Refusal::OriginNotAllowed);
         }
-        Ok(principal)
+        if !principal.may(route.scope) {
+            return Err(Refusal::InsufficientScope { required: route.scope, is_token: principal.is_token() });
+        }
+        Ok(())
+    }
+
+    async fn turn_away(&self, request: Request, refusal: Refusal, key_id: String) -> Reply {
+        let mut reply = refuse(&self.shared, request, refusal).await;
+        reply.extensions_mut().get_or_insert_default::<Outcome>().key_id = Some(key_id);
+        reply
     }
 }
 
 impl Crossing for Authenticate {
     async fn cross(&self, mut request: Request, next: impl Next) -> Reply {
-        let is_protected = Call::of(&request).route.is_some_and(|route| !route.is_open);
-        if !is_protected {
-            return next.run(request).await;
-        }
-        let principal = match self.admit(&request) {
+        let Call { route, origin, client, .. } = Call::of(&request);
+        let Some(route) = route.filter(|route| !route.is_open) else { return next.run(request).await };
+        let principal = match self.identify(request.headers(), client).await {
             Ok(principal) => principal,
-            Err(refusal) => {
-                let key_id = matches!(refusal, Refusal::InvalidKey).then(|| "invalid".to_owned());
-                let mut reply = refuse(&self.shared, request, refusal).await;
-                reply.extensions_mut().get_or_insert_default::<Outcome>().key_id = key_id;
-                return reply;
-            }
+            Err((refusal, key_id)) => return self.turn_away(request, refusal, key_id.to_owned()).await,
         };
+        let key_id = principal.key_id();
+        if let Err(refusal) = Self::permit(route, &origin, &principal) {
+            return self.turn_away(request, refusal, key_id).await;
+        }
         call_mut(&mut request).principal = Some(principal);
         let mut reply = next.run(request).await;
-        reply.extensions_mut().get_or_insert_default::<Outcome>().key_id = principal.key_id();
+        reply.extensions_mut().get_or_insert_default::<Outcome>().key_id = Some(key_id);
         reply
     }
 }

@@ -41,8 +41,11 @@ pub(crate) enum OriginCheck {
 
 impl CorsPolicy {
     /// Builds the policy of a service that listens on `addresses`.
-    fn new(allowed: AllowedOrigins, addresses: &[SocketAddr]) -> Self {
-        Self { allowed, own: addresses.iter().flat_map(|&address| Origin::own(address)).collect() }
+    fn new(config: &Config, addresses: &[SocketAddr]) -> Self {
+        let scheme = if config.tls.source.is_some() { "https" } else { "http" };
+        let domain = config.tls.domain.as_deref();
+        let own = addresses.iter().flat_map(|&address| Origin::own(scheme, address, domain)).collect();
+        Self { allowed: config.cors_origins.clone(), own }
     }
 
     /// Decides about a request.
@@ -70,14 +73,13 @@ impl CorsPolicy {
     }
 
     /// Adds the headers that only the reply to a preflight request has.
-    fn add_preflight_headers(allow: &HeaderValue, headers: &mut HeaderMap) {
+    fn add_preflight_headers(allow: &HeaderValue, takes_tokens: bool, headers: &mut HeaderMap) {
         let can_delete = allow.to_str().is_ok_and(|allow| allow.contains("DELETE"));
         let methods = if can_delete { "GET, POST, DELETE" } else { "GET, POST" };
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, X-API-Key"),
-        );
+        let asked =
+            if takes_tokens { "Content-Type, X-API-Key, Authorization" } else { "Content-Type, X-API-Key" };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(asked));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
 }
@@ -87,7 +89,7 @@ const EXPOSED: &str =
 
 impl Cors {
     pub(super) fn new(config: &Config, addresses: &[SocketAddr], shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), policy: CorsPolicy::new(config.cors_origins.clone(), addresses) }
+        Self { shared: Arc::clone(shared), policy: CorsPolicy::new(config, addresses) }
     }
 
     async fn preflight(&self, request: Request, origin: &OriginCheck) -> Reply {
@@ -102,7 +104,7 @@ impl Cors {
         let mut reply = empty(StatusCode::NO_CONTENT);
         let headers = reply.headers_mut();
         if request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            CorsPolicy::add_preflight_headers(&allow, headers);
+            CorsPolicy::add_preflight_headers(&allow, self.shared.keys.takes_tokens(), headers);
         }
         headers.insert(header::ALLOW, allow);
         reply
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     fn check(origins: &[&str]) -> OriginCheck {
-        let policy = CorsPolicy::new(AllowedOrigins::default(), &["127.0.0.1:8000".parse().unwrap()]);
+        let policy = CorsPolicy::new(&Config::default(), &["127.0.0.1:8000".parse().unwrap()]);
         let headers = origins.iter().map(|origin| (header::ORIGIN, origin.parse().unwrap())).collect();
         policy.check(&headers)
     }

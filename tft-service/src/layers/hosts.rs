@@ -27,7 +27,7 @@ impl CheckHost {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
-        if !allowed.is_empty() || (config.api_key.is_none() && !config.insecure_no_auth) {
+        if !allowed.is_empty() || (config.auth.is_development_mode() && !config.insecure_no_auth) {
             let names = LOOPBACK_NAMES.map(str::to_owned).into_iter().chain(own);
             let own = names.filter_map(|name| HostPattern::parse(&name).ok());
             let is_only_loopback = config.allowed_hosts.is_empty();

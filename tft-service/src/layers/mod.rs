@@ -38,7 +38,7 @@ use self::finish::Finish;
 use self::hosts::CheckHost;
 use self::quota::Quota;
 use crate::audit::Audit;
-use crate::auth::{KeySet, Principal};
+use crate::auth::{KeyRing, Principal};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::http::{Refusal, Reply, Request, drain};
@@ -81,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Audit,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) limiter: RateLimiter,
 }
 
 /// Builds the way of a request for a service that listens on `addresses`.
@@ -90,10 +92,8 @@ pub(crate) fn stack(
     shared: &Arc<Shared>,
     router: Router,
 ) -> Stack {
-    let limiter = Arc::new(RateLimiter::new(config.rate_limits));
-    let keys = KeySet::new(config.api_key.as_slice());
-    let quota = Around::new(Quota::new(Arc::clone(&limiter), shared)).layer(router);
-    let auth = Around::new(Authenticate::new(keys, limiter, shared)).layer(quota);
+    let quota = Around::new(Quota::new(shared)).layer(router);
+    let auth = Around::new(Authenticate::new(shared)).layer(quota);
     let cors = Around::new(Cors::new(config, addresses, shared)).layer(auth);
     let client = Around::new(FindClient::new(config, shared)).layer(cors);
     let hosts = Around::new(CheckHost::new(config, addresses, shared)).layer(client);

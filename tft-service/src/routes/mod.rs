@@ -1,14 +1,14 @@
 //! The route table.
 //!
-//! | method | path | answers with | key | per minute |
+//! | method | path | answers with | key with scope | per minute |
 //! |---|---|---|---|---|
 //! | GET | `/health` | that the process runs | open | – |
 //! | GET | `/health/live` | the same, for probes | open | – |
 //! | GET | `/health/ready` | 503 until the first forecasts are out | open | – |
 //! | GET | `/status` | ticks, window size, warm-up | open | – |
-//! | POST | `/feed/data` | what became of the records | required | 60 |
-//! | GET | `/predictions/current` | forecasts, risk, alerts, summary | required | 30 |
-//! | GET | `/alerts/active` | alerts | required | 30 |
+//! | POST | `/feed/data` | what became of the records | write | 60 |
+//! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
+//! | GET | `/alerts/active` | alerts | read | 30 |
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -32,6 +32,7 @@ use hyper::Method;
 use hyper::header::HeaderValue;
 use tower::Service;
 
+use crate::auth::Scope;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
@@ -64,6 +65,8 @@ pub struct Route {
     pub class: RouteClass,
     /// Whether it answers without a key.
     pub is_open: bool,
+    /// What a key or token must allow.
+    pub scope: Scope,
     endpoint: Endpoint,
 }
 
@@ -91,11 +94,20 @@ pub static ROUTES: [Route; 7] = [
 
 impl Route {
     const fn open(path: &'static str, endpoint: Endpoint) -> Self {
-        Self { method: Method::GET, path, class: RouteClass::Exempt, is_open: true, endpoint }
+        Self {
+            method: Method::GET,
+            path,
+            class: RouteClass::Exempt,
+            is_open: true,
+            scope: Scope::Read,
+            endpoint,
+        }
     }
 
+    /// A row that needs a key; feeding needs the scope `write`, all else `read` unless it is said.
     const fn protected(method: Method, path: &'static str, class: RouteClass, endpoint: Endpoint) -> Self {
-        Self { method, path, class, is_open: false, endpoint }
+        let scope = if matches!(class, RouteClass::Feed) { Scope::Write } else { Scope::Read };
+        Self { method, path, class, is_open: false, scope, endpoint }
     }
 
     /// Returns the route of a request, and what stands in place of the path's segment in braces.

@@ -6,19 +6,23 @@ use std::sync::Arc;
 use tft_core::store::Store;
 use tokio::sync::watch;
 
-use super::Server;
+use super::redirect::{Redirector, is_named};
+use super::{Server, UNKNOWN};
 use crate::audit::Audit;
+use crate::auth::KeyRing;
 use crate::background::{Background, wake_channel};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
+use crate::limits::RateLimiter;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
+use crate::tls::{Identity, Watch};
 
 /// A service under construction; see [`Server::builder`].
 #[derive(Debug)]
@@ -34,8 +38,8 @@ impl ServerBuilder {
         Self { store, engine, config: Config::default(), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// Sets everything that an operator can set. The address, port, model and checkpoint in it are not used: the
-    /// listener, the monitor and the store take their place.
+    /// Sets everything that an operator can set. The address, ports, redirect, model and checkpoint in it are not used:
+    /// the listener, the monitor and the store take their place.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -53,12 +57,32 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// [`ServiceError`] if the configuration is unsafe, the audit log cannot be opened, or the operating system refuses
-    /// a thread or the listener.
+    /// a thread or the listener, or the certificate cannot be served.
     pub fn listen(self, listener: TcpListener) -> Result<Server, ServiceError> {
+        self.listen_on(vec![listener], None)
+    }
+
+    /// Starts to forecast, and to listen on several ports and perhaps a plain one that only redirects.
+    pub(super) fn listen_on(
+        self,
+        listeners: Vec<TcpListener>,
+        redirect: Option<TcpListener>,
+    ) -> Result<Server, ServiceError> {
         let Self { store, engine, config, clock } = self;
         config.check()?;
-        let listeners = vec![listener];
         let addresses = addresses_of(&listeners)?;
+        let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
+        let identity = identity.transpose()?.map(Arc::new);
+        let certificate = identity
+            .clone()
+            .map(|identity| Watch::new(identity, config.tls.renewal_days_before, clock.now()));
+        let redirect = match (redirect, &identity) {
+            (Some(listener), Some(identity)) => {
+                addresses_of(std::slice::from_ref(&listener))?;
+                Some((listener, redirector(&config, addresses.first(), identity)))
+            }
+            _ => None,
+        };
         let audit = Audit::start(&config.audit)?;
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
@@ -67,12 +91,32 @@ impl ServerBuilder {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(&config, engine, &state, &clock, wake)?;
-        let shared = Arc::new(Shared { limits: config.limits, clock, audit: audit.clone() });
+        let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
+        let keys = Arc::new(keys);
+        let shared = Arc::new(Shared {
+            limits: config.limits,
+            clock,
+            audit: audit.clone(),
+            keys: Arc::clone(&keys),
+            limiter: RateLimiter::new(config.rate_limits.clone()),
+        });
         let (stopping, _) = watch::channel(false);
         let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
-        let reload = ReloadHandle::new(audit.clone());
-        Ok(Server { listeners, limits: config.limits, stack, background, audit, reload, stopping })
+        let clock = Arc::clone(&shared.clock);
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
+        Ok(Server {
+            listeners,
+            limits: config.limits,
+            stack,
+            background,
+            audit,
+            reload,
+            identity,
+            handshake_timeout: config.tls.handshake_timeout,
+            redirect,
+            stopping,
+        })
     }
 
     /// Answers requests on a listener for as long as the future is polled.
@@ -89,8 +133,22 @@ fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ServiceErr
         listener.set_nonblocking(true)?;
         listener.local_addr()
     });
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     addresses
-        .map(|address| address.map_err(|source| ServiceError::Listen { address: unknown, source }))
+        .map(|address| address.map_err(|source| ServiceError::Listen { address: UNKNOWN, source }))
         .collect()
+}
+
+/// Redirects to the names that the service is called by: those allowed, or else the configured one, or else the
+/// certificate's.
+fn redirector(config: &Config, address: Option<&SocketAddr>, identity: &Arc<Identity>) -> Redirector {
+    let to_port = config.tls.redirect.and_then(|redirect| redirect.to_port);
+    let https_port = to_port.or(address.map(SocketAddr::port)).unwrap_or(443);
+    let (allowed, domain) = (config.allowed_hosts.clone(), config.tls.domain.clone());
+    let identity = Arc::clone(identity);
+    let is_own_host = move |host: &str| match &domain {
+        _ if !allowed.is_empty() => allowed.iter().any(|pattern| pattern.matches(host)),
+        Some(domain) => host.eq_ignore_ascii_case(domain),
+        None => is_named(host, &identity.names()),
+    };
+    Redirector::new(is_own_host, https_port)
 }

@@ -24,6 +24,7 @@ use super::stall_guard::StallGuard;
 use crate::config::Limits;
 use crate::http::{LiveStream, received};
 use crate::layers::Stack;
+use crate::tls::{self, Accepted, Identity};
 
 /// Accepts the connections of one listener.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub(super) struct Incoming {
     pub(super) limits: Limits,
     pub(super) slots: Arc<Semaphore>,
     pub(super) stopping: watch::Receiver<bool>,
+    /// What handshakes are made with; none is plain HTTP.
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) handshake_timeout: Duration,
     /// Held by every connection that is open.
     pub(super) open: Arc<()>,
 }
@@ -71,10 +75,9 @@ impl Incoming {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let slot = Arc::new(Slot { _permit: permit, _open: Arc::clone(&self.open) });
-                    let connection =
-                        Connection { peer, is_secure: false, activity: Activity::new(), _slot: slot };
-                    let (stack, limits, stopping) = (self.stack.clone(), self.limits, self.stopping.clone());
-                    tokio::spawn(serve_plain(stream, connection, stack, limits, stopping));
+                    let is_secure = self.identity.is_some();
+                    let connection = Connection { peer, is_secure, activity: Activity::new(), _slot: slot };
+                    self.spawn(stream, connection);
                 }
                 Err(error) => {
                     // Out of file descriptors, for example: trying again at once would only spin.
@@ -86,6 +89,56 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// Serves a connection beside the others.
+    fn spawn(&self, stream: TcpStream, connection: Connection) {
+        // A reply is written at once and in whole; waiting to fill packets only delays it.
+        let _ = stream.set_nodelay(true);
+        let (stack, limits, stopping) = (self.stack.clone(), self.limits, self.stopping.clone());
+        match self.identity.clone() {
+            None => {
+                tokio::spawn(serve_plain(stream, connection, stack, limits, stopping));
+            }
+            Some(identity) => {
+                let timeout = self.handshake_timeout;
+                tokio::spawn(async move {
+                    if let Some(accepted) = shake_hands(stream, &identity, timeout, stopping.clone()).await {
+                        serve_secure(accepted, connection, stack, limits, stopping).await;
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Makes the handshake of a connection, unless the service stops before it is done.
+async fn shake_hands(
+    stream: TcpStream,
+    identity: &Identity,
+    timeout: Duration,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<Accepted> {
+    let client = stream.peer_addr().ok();
+    tokio::select! {
+        accepted = tls::accept(stream, identity, timeout) => {
+            accepted.inspect_err(|error| tracing::debug!(?client, %error, "no TLS handshake")).ok()
+        }
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    }
+}
+
+/// Serves a connection after its handshake, which has agreed on the protocol.
+async fn serve_secure(
+    accepted: Accepted,
+    connection: Connection,
+    stack: Stack,
+    limits: Limits,
+    stopping: watch::Receiver<bool>,
+) {
+    let protocol = if accepted.is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+    serve(accepted.stream, protocol, connection, stack, limits, stopping).await;
+}
+
 /// Serves a connection that is not encrypted.
 async fn serve_plain(
     stream: TcpStream,
@@ -94,8 +147,6 @@ async fn serve_plain(
     limits: Limits,
     stopping: watch::Receiver<bool>,
 ) {
-    // A reply is written at once and in whole; waiting to fill packets only delays it.
-    let _ = stream.set_nodelay(true);
     let protocol = tokio::time::timeout(limits.idle_timeout, sniff(&stream, limits.header_timeout));
     if let Ok(Some(protocol)) = protocol.await {
         serve(stream, protocol, connection, stack, limits, stopping).await;

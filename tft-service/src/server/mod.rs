@@ -6,9 +6,10 @@
 mod activity;
 mod builder;
 mod connection;
+mod redirect;
 mod stall_guard;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 pub use self::builder::ServerBuilder;
 pub(crate) use self::connection::Connection;
 use self::connection::Incoming;
+use self::redirect::Redirector;
 use crate::audit::Audit;
 use crate::background::Background;
 use crate::clock::Clock;
@@ -27,6 +29,7 @@ use crate::error::ServiceError;
 use crate::layers::Stack;
 use crate::persistence;
 use crate::reload::ReloadHandle;
+use crate::tls::Identity;
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 
@@ -39,6 +42,10 @@ pub struct Server {
     background: Background,
     audit: Audit,
     reload: ReloadHandle,
+    identity: Option<Arc<Identity>>,
+    handshake_timeout: Duration,
+    /// The plain listener that sends browsers to https.
+    redirect: Option<(std::net::TcpListener, Redirector)>,
     /// Told when the service stops; connections and live streams listen.
     stopping: watch::Sender<bool>,
 }
@@ -91,20 +98,35 @@ impl Server {
         engine: Engine,
         store: Store,
     ) -> Result<Self, ServiceError> {
-        let address = SocketAddr::new(config.host, config.port);
-        let listener = std::net::TcpListener::bind(address)
-            .map_err(|source| ServiceError::Listen { address, source })?;
-        ServerBuilder::new(store, engine).config(config.clone()).clock(clock).listen(listener)
+        config.check()?;
+        let ports = std::iter::once(config.port).chain(config.extra_ports.iter().copied());
+        let listeners: Result<_, _> = ports.map(|port| bind(config.host, port)).collect();
+        let redirect = config.tls.redirect.map(|redirect| bind(config.host, redirect.port)).transpose()?;
+        let builder = ServerBuilder::new(store, engine).config(config.clone()).clock(clock);
+        builder.listen_on(listeners?, redirect)
     }
 
     /// Returns the address that the service listens on; the first, if there are several.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addrs().first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.local_addrs().first().copied().unwrap_or(UNKNOWN)
     }
 
     /// Returns every address that the service listens on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Returns the address of the plain listener that sends browsers to https, if there is one.
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// Returns when the certificate in use ends; none over plain HTTP.
+    ///
+    /// # Units
+    /// Seconds since 1970.
+    pub fn tls_not_after_seconds(&self) -> Option<i64> {
+        self.identity.as_ref().map(|identity| identity.not_after_seconds())
     }
 
     /// Returns a handle by which what can be changed while the service runs is read anew.
@@ -120,20 +142,27 @@ impl Server {
     /// # Cancel safety
     /// Not cancel safe: dropping the future cuts connections and saves nothing.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
-        let Self { listeners, limits, stack, mut background, audit, reload, stopping } = self;
+        let Self { listeners, limits, stack, mut background, audit, reload, stopping, .. } = self;
         let slots = Arc::new(Semaphore::new(limits.connections_max));
         let connections = Arc::new(());
         let mut accepting = tokio::task::JoinSet::new();
         for listener in listeners {
-            let listener = listen(listener)?;
+            let listener = register(listener)?;
+            tracing::info!(address = %listener.local_addr().unwrap_or(UNKNOWN), "listening");
             let incoming = Incoming {
                 stack: stack.clone(),
                 limits,
                 slots: Arc::clone(&slots),
                 stopping: stopping.subscribe(),
+                identity: self.identity.clone(),
+                handshake_timeout: self.handshake_timeout,
                 open: Arc::clone(&connections),
             };
             accepting.spawn(async move { incoming.accept(&listener).await });
+        }
+        if let Some((listener, redirector)) = self.redirect {
+            let listener = register(listener)?;
+            accepting.spawn(async move { redirector.serve(&listener).await });
         }
         let panicked = tokio::select! {
             () = stop => false,
@@ -154,12 +183,14 @@ impl Server {
 }
 
 /// Registers a listener with the runtime.
-fn listen(listener: std::net::TcpListener) -> Result<TcpListener, ServiceError> {
-    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-    let listener = TcpListener::from_std(listener);
-    let listener = listener.map_err(|source| ServiceError::Listen { address, source })?;
-    tracing::info!(%address, "listening");
-    Ok(listener)
+fn register(listener: std::net::TcpListener) -> Result<TcpListener, ServiceError> {
+    let address = listener.local_addr().unwrap_or(UNKNOWN);
+    TcpListener::from_std(listener).map_err(|source| ServiceError::Listen { address, source })
+}
+
+fn bind(host: IpAddr, port: u16) -> Result<std::net::TcpListener, ServiceError> {
+    let address = SocketAddr::new(host, port);
+    std::net::TcpListener::bind(address).map_err(|source| ServiceError::Listen { address, source })
 }
 
 /// Waits until no connection holds on to `connections` any more, or the time is up.
@@ -173,5 +204,8 @@ async fn drain(connections: &Arc<()>, timeout: Duration) {
         tracing::warn!("connections were cut because they did not finish in time");
     }
 }
+
+/// What stands for the address of a listener that does not tell it.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);

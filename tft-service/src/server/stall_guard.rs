@@ -66,6 +66,17 @@ impl<S> StallGuard<S> {
         is_between.then_some(header)
     }
 
+    /// Ends a flush that is pending for too long: an encrypted stream takes bytes that the client has not taken.
+    fn guard_flush(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if polled.is_ready() {
+            self.write.timer = None;
+            return polled;
+        }
+        self.write.start();
+        ready!(self.write.poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Ends a write that is pending for too long, or goes on too slowly; `wanted` is how much was to be written.
     fn guard_write(
         &mut self,
@@ -144,11 +155,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.guard_flush(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.guard_flush(cx, polled)
     }
 }
 

@@ -17,7 +17,7 @@ fn check_says_what_is_on_and_never_a_key() {
     let file = directory.path().join("tft.toml");
     std::fs::write(
         &file,
-        "[network]\nport = 9000\nallowed_hosts = [\"tft.example.com\"]\n[limits]\nrate_limit_feed = 7\n",
+        "[network]\nport = 9000\nallowed_hosts = [\"tft.example.com\"]\n[rates]\nrate_limit_feed = 7\n",
     )
     .unwrap();
     let mut check = command(directory.path());

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tft_core::time::Timestamp;
 use tft_service::clock::ManualClock;
-use tft_service::config::ApiKey;
-use tft_service::{Config, Server, ServiceError};
+use tft_service::config::AuthConfig;
+use tft_service::{Config, ReloadHandle, Server, ServiceError};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::client::{Reply, Request};
 
 /// The key that every test server requires.
-pub(crate) const KEY: &str = "your-secret-key-here";
+pub(crate) const KEY: &str = "3f0a5c7e91b24d68a7c0e2f4961b8d35";
 
 /// When the test clock starts.
 pub(crate) const NOW: &str = "2026-01-05T12:02:00Z";
@@ -26,8 +26,15 @@ pub(crate) const NOW: &str = "2026-01-05T12:02:00Z";
 /// A running service; stopped and its files removed when dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// Every address that it listens on.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// The plain listener beside https.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) redirect: Option<SocketAddr>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) directory: TempDir,
+    pub(crate) reload: ReloadHandle,
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<(), ServiceError>>>,
@@ -46,7 +53,7 @@ impl TestServer {
     pub(crate) fn in_directory(directory: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.port = 0;
-        config.api_key = ApiKey::parse(KEY).unwrap();
+        config.auth = AuthConfig::with_key(KEY);
         config.persistence_file = Some(directory.path().join("window.parquet"));
         config.intervals.inference = Duration::from_millis(10);
         change(&mut config);
@@ -54,12 +61,24 @@ impl TestServer {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = Server::bind(&config, clock.clone()).unwrap();
-        let address = server.local_addr();
+        let (address, addresses, redirect) =
+            (server.local_addr(), server.local_addrs(), server.redirect_addr());
+        let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel();
         let running = runtime.spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { address, clock, directory, runtime, stop: Some(stop), running: Some(running) }
+        Self {
+            address,
+            addresses,
+            redirect,
+            clock,
+            directory,
+            reload,
+            runtime,
+            stop: Some(stop),
+            running: Some(running),
+        }
     }
 
     /// Stops the service and returns its files.

@@ -1,6 +1,6 @@
 //! Which names the service is called by, and who is calling behind a proxy.
 
-use tft_service::config::HostPattern;
+use tft_service::config::{AuthConfig, HostPattern};
 
 use crate::client::Request;
 use crate::harness::{KEY, TestServer};
@@ -25,7 +25,7 @@ fn only_the_configured_names_are_answered_and_probes_always() {
 
 #[test]
 fn without_a_key_only_the_loopback_names_are_answered() {
-    let server = TestServer::with(|config| config.api_key = None);
+    let server = TestServer::with(|config| config.auth = AuthConfig::default());
     for host in ["localhost", "127.0.0.1:8000", "[::1]"] {
         assert_eq!(with_host(&server, "/alerts/active", host), 200, "{host}");
     }

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use crate::client::connect;
 use crate::harness::TestServer;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// `GET /health` with the static table's entries: method, scheme, and literals for path and authority.
-fn get_health(stream: u32) -> Vec<u8> {
+pub(crate) fn get_health(stream: u32) -> Vec<u8> {
     let mut block = vec![0x82, 0x86];
     for (name_index, value) in [(0x04, &b"/health"[..]), (0x01, b"localhost")] {
         block.extend([name_index, value.len() as u8]);
@@ -26,7 +26,7 @@ fn get_health(stream: u32) -> Vec<u8> {
 }
 
 /// Reads frames until one of a kind, or the end of the connection.
-fn read_until(stream: &mut impl Read, kind: u8) -> Option<Vec<u8>> {
+pub(crate) fn read_until(stream: &mut impl Read, kind: u8) -> Option<Vec<u8>> {
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).ok()?;

@@ -1,4 +1,5 @@
-//! `kill -9`, again and again, under a continuous feed: every acknowledged record is there afterwards.
+//! `kill -9`, again and again, under a continuous feed and in the midst of checkpoints: every acknowledged record is
+//! there afterwards.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -69,10 +70,20 @@ pub(crate) fn kept(directory: &Path, round: usize) -> BTreeMap<String, Vec<i64>>
     servers.filter_map(|name| times(&name).map(|times| (name, times))).collect()
 }
 
-/// Kills a program that is being fed; returns how many feeds were acknowledged before.
-fn kill_under_feed(directory: &Path, sync: &str, round: usize) -> usize {
+/// Returns whether a checkpoint was being saved when the program was killed: it left a half-written file, or a
+/// segment that the checkpoint would have removed.
+fn is_within_checkpoint(directory: &Path) -> bool {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let segments = names.iter().filter(|name| name.contains(".log-")).count();
+    segments > 1 || names.iter().any(|name| name.starts_with(".kept.parquet.tmp-"))
+}
+
+/// Kills a program that is being fed; returns how many feeds were acknowledged before, and whether it was saving a
+/// checkpoint.
+fn kill_under_feed(directory: &Path, sync: &str, round: usize) -> (usize, bool) {
     let process = Process::start_with(directory, |command| {
-        command.args(["--sync", sync, "--rate-limit-feed", "100000"]);
+        command.args(["--sync", sync, "--rate-limit-feed", "100000", "--checkpoint-interval-ms", "2"]);
     });
     let is_killed = AtomicBool::new(false);
     let acknowledged: Vec<Vec<i64>> = std::thread::scope(|scope| {
@@ -87,6 +98,7 @@ fn kill_under_feed(directory: &Path, sync: &str, round: usize) -> usize {
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
     drop(process);
+    let is_within_checkpoint = is_within_checkpoint(directory);
     let kept = kept(directory, round);
     for (client, acknowledged) in acknowledged.iter().enumerate() {
         let server = format!("r{round}-c{client}");
@@ -95,7 +107,7 @@ fn kill_under_feed(directory: &Path, sync: &str, round: usize) -> usize {
             assert!(kept.contains(at), "{sync}: round {round} lost a feed of {server} at {at}");
         }
     }
-    acknowledged.iter().map(Vec::len).sum()
+    (acknowledged.iter().map(Vec::len).sum(), is_within_checkpoint)
 }
 
 #[test]
@@ -103,11 +115,17 @@ fn a_killed_service_has_every_acknowledged_record() {
     let started = Instant::now();
     let modes = ["always", "interval"];
     let directories = modes.map(|mode| (mode, tempfile::tempdir().unwrap()));
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut within_checkpoints) = (0, 0);
     for round in 0..kills() {
         let (mode, directory) = &directories[round % modes.len()];
-        acknowledged += kill_under_feed(directory.path(), mode, round);
+        let (feeds, is_within_checkpoint) = kill_under_feed(directory.path(), mode, round);
+        acknowledged += feeds;
+        within_checkpoints += usize::from(is_within_checkpoint);
     }
-    eprintln!("{} kills, {acknowledged} feeds acknowledged, {:?}", kills(), started.elapsed());
-    assert!(acknowledged >= kills(), "{acknowledged}");
+    let took = started.elapsed();
+    eprintln!(
+        "{} kills, {within_checkpoints} within checkpoints, {acknowledged} feeds acknowledged, {took:?}",
+        kills()
+    );
+    assert!(acknowledged >= kills() && within_checkpoints > 0, "{acknowledged}, {within_checkpoints}");
 }

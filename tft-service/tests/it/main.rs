@@ -6,6 +6,7 @@
 
 mod arrow;
 mod audit;
+mod auth;
 mod client;
 mod commands;
 mod crowd;
@@ -17,11 +18,17 @@ mod hostile_input;
 mod http2;
 mod http_shapes;
 mod kill;
+mod limits;
 mod migration;
 mod model;
 mod process;
+#[cfg(feature = "redis")]
+mod redis;
 mod replies;
 mod routes;
 mod security;
 mod slow_clients;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
+mod tokens;

@@ -56,14 +56,29 @@ impl Process {
 
     /// Ends the program without any warning.
     pub(crate) fn kill(&self) {
+        self.signal("KILL");
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "KILL", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for a line of the log that has a text.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_mins(1)).unwrap();
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     /// Sends a signal by name, waits for the end and returns the exit code with the rest of the log.
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        self.signal(signal);
         let code = self.child.wait().unwrap().code();
         (code, self.log.iter().collect())
     }
@@ -87,7 +102,7 @@ fn lines_of(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 }
 
 /// Runs a command that must fail at start, with one line on standard error.
-fn fails(command: &mut Command) -> String {
+pub(crate) fn fails(command: &mut Command) -> String {
     let mut child = command.spawn().unwrap();
     let log = lines_of(child.stderr.take().unwrap());
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -142,7 +157,7 @@ fn refusals_are_in_the_log_in_words() {
     for expected in ["403 Forbidden: invalid or missing API key", "CORS", "429 Too Many Requests"] {
         assert!(log.iter().any(|line| line.contains(expected)), "{expected}: {log:?}");
     }
-    assert!(!log.iter().any(|line| line.contains("secret-key")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("secret-key") || line.contains(KEY)), "{log:?}");
 }
 
 #[test]
@@ -170,13 +185,24 @@ fn what_is_unsafe_or_unusable_does_not_start() {
     let line = fails(command(path).args(["--host", "0.0.0.0"]).env("TFT_API_KEY", " \n"));
     assert!(line.contains("TFT_API_KEY is not set"), "{line}");
     let line = fails(command(path).env("TFT_API_KEY", "short"));
-    assert!(line.contains("TFT_API_KEY `…` must be 16 to 512"), "{line}");
+    assert!(line.contains("TFT_API_KEY must be 32 to 512"), "{line}");
     let line = fails(command(path).env("TFT_API_KEY", KEY).env("CORS_ORIGINS", "*"));
     assert!(line.contains("CORS_ORIGINS `*`"), "{line}");
     let line = fails(command(path).env("PERSISTENCE_FILE", "no/such/folder/window.parquet"));
     assert!(line.contains("PERSISTENCE_FILE `no/such/folder/window.parquet` cannot be used: "), "{line}");
     let line = fails(command(path).args(["--model", "no/such/model"]));
     assert!(line.contains("no/such/model"), "{line}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_program_without_tls_does_not_become_plain_http_either() {
+    let directory = tempfile::tempdir().unwrap();
+    for args in [&["--tls-cert-file", "a.crt", "--tls-key-file", "a.key"][..], &["--tls-self-signed"]] {
+        let line = fails(command(directory.path()).args(["--port", "0"]).args(args));
+        let expected = "tft-service: TLS was asked for, and this program was built without the feature `tls`";
+        assert_eq!(line, expected);
+    }
 }
 
 #[test]

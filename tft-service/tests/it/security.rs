@@ -1,6 +1,6 @@
 //! The acceptance tests of the original's security guide: key, origins, limits.
 
-use tft_service::config::{AllowedOrigins, ApiKey};
+use tft_service::config::{AllowedOrigins, AuthConfig};
 
 use crate::harness::{KEY, TestServer};
 
@@ -13,7 +13,7 @@ fn a_key_is_required_and_enough() {
         server.request("GET", "/predictions/current"),
         server.request("GET", "/predictions/current").header("X-API-Key", "wrong-key-of-some-length"),
         server.request("GET", "/predictions/current").header("X-API-Key", ""),
-        server.request("GET", "/predictions/current?X-API-Key=your-secret-key-here"),
+        server.request("GET", "/predictions/current?X-API-Key=3f0a5c7e91b24d68a7c0e2f4961b8d35"),
     ] {
         let reply = request.send();
         assert_eq!(reply.status, 403);
@@ -26,7 +26,7 @@ fn a_key_is_required_and_enough() {
 
 #[test]
 fn a_line_break_after_the_key_is_harmless_on_either_side() {
-    let server = TestServer::with(|config| config.api_key = ApiKey::parse(&format!("{KEY}\n")).unwrap());
+    let server = TestServer::with(|config| config.auth = AuthConfig::with_key(&format!("{KEY}\n")));
     assert_eq!(server.get("/alerts/active").status, 200);
     let padded = server.request("GET", "/alerts/active").header("X-API-Key", &format!("  {KEY} \t"));
     assert_eq!(padded.send().status, 200);
@@ -34,7 +34,7 @@ fn a_line_break_after_the_key_is_harmless_on_either_side() {
 
 #[test]
 fn without_a_configured_key_everyone_may_call() {
-    let server = TestServer::with(|config| config.api_key = None);
+    let server = TestServer::with(|config| config.auth = AuthConfig::default());
     assert_eq!(server.request("GET", "/predictions/current").send().status, 200);
     let other_site = server.request("GET", "/predictions/current").header("Origin", "https://evil.com");
     assert_eq!(other_site.send().status, 403);
@@ -132,7 +132,7 @@ fn preflights_are_answered_without_a_key() {
 #[test]
 fn any_origin_never_comes_with_credentials() {
     let server = TestServer::with(|config| {
-        config.api_key = None;
+        config.auth = AuthConfig::default();
         config.cors_origins = AllowedOrigins::parse("*").unwrap();
     });
     let reply = server.request("GET", "/alerts/active").header("Origin", "https://anything.example").send();

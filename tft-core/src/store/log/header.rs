@@ -6,7 +6,7 @@
 use super::error::LogError;
 use super::{FORMAT_VERSION, HEADER_BYTES_MAX};
 use crate::schema::{Schema, Status};
-use crate::store::sealing::{Keyring, SealError, SegmentKey};
+use crate::store::sealing::{Keyring, Seal, SealError, SegmentKey};
 
 /// The head of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub(in crate::store) enum BadHeader {
     Sealed(SealError),
 }
 
+/// A header's bytes, and the key of the frames that follow if they are encrypted.
+pub(in crate::store) type Encoded = (Vec<u8>, Option<SegmentKey>);
+
 /// The bytes before the part that differs in length.
 pub(super) const FIXED_BYTES: usize = 24;
 const MAGIC: &[u8; 8] = b"tft-log\n";
@@ -61,10 +64,21 @@ impl Header {
     }
 
     /// Returns the header's bytes, and the key of the frames that follow if they are to be encrypted.
-    pub(in crate::store) fn encode(
-        &self,
-        keyring: &Keyring,
-    ) -> Result<(Vec<u8>, Option<SegmentKey>), LogError> {
+    pub(in crate::store) fn encode(&self, keyring: &Keyring) -> Result<Encoded, LogError> {
+        self.encode_with(keyring.new_seal().map_err(LogError::Unsealable)?.as_ref())
+    }
+
+    /// Returns what the header's bytes would be, plain and encrypted with each of the keys, if `found` had a bit of
+    /// damage and were them.
+    pub(super) fn encodings_like(&self, found: &[u8], keyring: &Keyring) -> Vec<Encoded> {
+        let Ok(plain) = self.encode_with(None) else { return Vec::new() };
+        let sealed = FIXED_BYTES..plain.0.len() - CHECKSUM_BYTES + Seal::OVERHEAD_BYTES;
+        let seals = found.get(sealed).map_or(Vec::new(), |sealed| keyring.seals_of(sealed));
+        let sealed = seals.iter().filter_map(|seal| self.encode_with(Some(seal)).ok());
+        sealed.chain([plain]).collect()
+    }
+
+    fn encode_with(&self, seal: Option<&Seal>) -> Result<Encoded, LogError> {
         let mut names = Vec::new();
         for list in [&self.metrics, &self.states] {
             names.extend_from_slice(&(list.len() as u16).to_le_bytes());
@@ -75,10 +89,8 @@ impl Header {
                 names.extend_from_slice(name.as_bytes());
             }
         }
-        let (version, overhead) = match keyring.header_overhead() {
-            Some(overhead) => (SEALED_VERSION, overhead),
-            None => (FORMAT_VERSION, 0),
-        };
+        let (version, overhead) =
+            if seal.is_some() { (SEALED_VERSION, Seal::OVERHEAD_BYTES) } else { (FORMAT_VERSION, 0) };
         let length = names.len() + overhead;
         let bytes = FIXED_BYTES + length + CHECKSUM_BYTES;
         if bytes > HEADER_BYTES_MAX {
@@ -89,7 +101,10 @@ impl Header {
         header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&(length as u32).to_le_bytes());
         header.extend_from_slice(&self.first_sequence.to_le_bytes());
-        let key = keyring.seal_names(&mut header, &names).map_err(LogError::Unsealable)?;
+        let key = seal.map(|seal| seal.append_names(&mut header, &names));
+        if key.is_none() {
+            header.extend_from_slice(&names);
+        }
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
         Ok((header, key))
     }

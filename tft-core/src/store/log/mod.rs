@@ -7,6 +7,7 @@ pub(super) mod batch;
 pub(super) mod error;
 pub(super) mod frame;
 pub(super) mod header;
+mod lookahead;
 pub(super) mod recover;
 pub(super) mod segment;
 

@@ -2,14 +2,16 @@
 //!
 //! Sequences decide what belongs together, not the order of files or their ends: a segment counts up to where
 //! the next one begins, frames that the checkpoint covers are skipped, and what is missing between two frames
-//! is told. Bytes after the last frame that a segment owes are what a refused or interrupted feed left.
+//! is told. Bytes after the last frame that a segment owes are what a refused or interrupted feed left. Damage
+//! before a good frame costs the frames that it lies in and no others; its segment is kept until a checkpoint
+//! holds what was read, and is moved aside then.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::batch::{self, Batch};
 use super::error::LogError;
-use super::frame::{FrameReader, Next, Opened};
+use super::frame::{FrameReader, Next, Opened, Skipped};
 use super::header::{BadHeader, Header};
 use super::segment;
 use crate::error::Error;
@@ -39,7 +41,7 @@ pub(in crate::store) struct Recovered {
     pub(in crate::store) last: Option<Tail>,
     /// Segments that the next checkpoint makes superfluous, with their bytes.
     pub(in crate::store) older: Vec<(PathBuf, u64)>,
-    /// Segments that lack feeds; the next checkpoint moves them aside.
+    /// Damaged segments; the next checkpoint moves them aside.
     pub(in crate::store) damaged: Vec<PathBuf>,
 }
 
@@ -79,6 +81,8 @@ struct End {
     at: u64,
     next: u64,
     bad: Option<&'static str>,
+    /// What is damaged is not only what stands at the end.
+    is_damaged: bool,
 }
 
 /// Replays the segments of a checkpoint into its window.
@@ -136,20 +140,47 @@ impl Replay<'_> {
             Opened::Bad(BadHeader::Version(version)) => {
                 Err(LogError::Version { path: span.path, version }.into())
             }
-            Opened::Bad(BadHeader::Damaged(reason)) => self.pass_unreadable(&span, bytes, reason),
+            Opened::Bad(BadHeader::Damaged(reason)) => match self.open_despite_header(&span)? {
+                Some((header, frames)) => {
+                    self.report.headers_mended += 1;
+                    self.take_readable(span, header, (frames, true), bytes)
+                }
+                None => self.pass_unreadable(&span, bytes, reason),
+            },
             Opened::Segment(header, _) if header.first_sequence != span.first => {
                 self.pass_unreadable(&span, bytes, "its name and its header disagree")
             }
-            Opened::Segment(header, mut frames) => {
-                self.expect(&span, None, "there is a gap before it", span.first);
-                let end = self.take_frames(&span, &header, &mut frames)?;
-                self.finish(span, (header, frames.take_key()), &end, bytes);
-                Ok(())
-            }
+            Opened::Segment(header, frames) => self.take_readable(span, header, (frames, false), bytes),
         }
     }
 
-    /// Replays frames up to the first bad one, or to where the next segment takes over.
+    /// Reads a segment whose header is damaged, if little of it differs from the one that today's schema makes
+    /// and there is a frame behind it.
+    fn open_despite_header(&self, span: &Span) -> Result<Option<(Header, FrameReader)>, Error> {
+        let failed = |source| LogError::io(&span.path, "reading it", source);
+        let header = Header::new(self.window.schema(), span.first);
+        let open = || FrameReader::open_as(&header, self.keyring, self.storage.read(&span.path)?);
+        let Some(mut frames) = open().map_err(failed)? else { return Ok(None) };
+        let has_frame = matches!(frames.next().map_err(failed)?, Next::Frame { .. });
+        let frames = if has_frame { open().map_err(failed)? } else { None };
+        Ok(frames.map(|frames| (header, frames)))
+    }
+
+    fn take_readable(
+        &mut self,
+        span: Span,
+        header: Header,
+        (mut frames, is_damaged): (FrameReader, bool),
+        bytes: u64,
+    ) -> Result<(), Error> {
+        self.expect(&span, None, "there is a gap before it", span.first);
+        let mut end = self.take_frames(&span, &header, &mut frames)?;
+        end.is_damaged |= is_damaged;
+        self.finish(span, (header, frames.take_key()), &end, bytes);
+        Ok(())
+    }
+
+    /// Replays the good frames, up to the last one or to where the next segment takes over.
     fn take_frames(&mut self, span: &Span, header: &Header, frames: &mut FrameReader) -> Result<End, Error> {
         let mapping = header.mapping(self.window.schema());
         for name in &mapping.unknown_metrics {
@@ -157,28 +188,48 @@ impl Replay<'_> {
                 self.report.unknown_metrics.push(name.clone());
             }
         }
-        let mut next_sequence = header.first_sequence;
+        let mut end = End { at: frames.at(), next: header.first_sequence, bad: None, is_damaged: false };
         loop {
-            let (at, end) = (frames.at(), |at, bad| Ok(End { at, next: next_sequence, bad }));
             let next = frames.next().map_err(|source| LogError::io(&span.path, "reading it", source))?;
-            let (sequence, batch) = match next {
+            let (at, sequence, content, skipped) = match next {
                 Next::Frame { sequence, .. } if span.end.is_some_and(|end| sequence >= end) => {
-                    return end(at, Some("a refused feed"));
+                    return Ok(End { bad: Some("a refused feed"), ..end });
                 }
-                Next::Frame { sequence, batch } => (sequence, batch),
-                Next::End => return end(at, None),
-                Next::Bad { at, reason } => return end(at, Some(reason)),
+                Next::Frame { at, sequence, batch, skipped } => (at, sequence, batch, skipped),
+                Next::End => return Ok(end),
+                Next::Bad { at, reason, is_torn } => {
+                    if !is_torn {
+                        end.is_damaged = true;
+                        self.expect(span, Some((at, 0)), reason, end.next.saturating_add(1));
+                    }
+                    return Ok(End { bad: Some(reason), ..end });
+                }
             };
+            end.is_damaged |= self.pass_damage(span, (at, sequence), skipped);
+            let length = content.len() as u64;
             if self.expected.is_some_and(|expected| sequence < expected) {
                 self.report.frames_skipped += 1;
-            } else {
-                let Some(batch) = batch::decode(batch, &mapping, self.window.schema()) else {
-                    return end(at, Some("a feed cannot be read"));
-                };
+            } else if let Some(batch) = batch::decode(content, &mapping, self.window.schema()) {
                 self.take_batch(sequence, &batch);
+            } else {
+                let reason = "a feed cannot be read";
+                end.is_damaged = true;
+                self.expect(span, Some((at, length)), reason, sequence.saturating_add(1));
             }
-            next_sequence = sequence + 1;
+            end.at = frames.at();
+            end.next = sequence.saturating_add(1);
         }
+    }
+
+    /// Notes what is missing before a frame. Returns whether anything is that the checkpoint does not hold.
+    fn pass_damage(&mut self, span: &Span, (at, sequence): (u64, u64), skipped: Option<Skipped>) -> bool {
+        let is_covered = self.expected.is_some_and(|expected| sequence < expected);
+        if let Some(Skipped { at, bytes, reason }) = skipped {
+            self.report.bytes_skipped += bytes;
+            self.expect(span, Some((at, bytes)), reason, sequence);
+            return !is_covered;
+        }
+        !is_covered && !self.expect(span, Some((at, 0)), "there is a gap before a frame", sequence)
     }
 
     fn take_batch(&mut self, sequence: u64, batch: &Batch) {
@@ -191,13 +242,20 @@ impl Replay<'_> {
 
     /// Files a segment away that was read to where its good frames end.
     fn finish(&mut self, span: Span, (header, key): (Header, Option<SegmentKey>), end: &End, bytes: u64) {
+        let left = bytes.saturating_sub(end.at);
         let Some(next_first) = span.end else {
-            self.report.bytes_dropped += bytes.saturating_sub(end.at);
-            self.recovered.last = Some(Tail { path: span.path, header, length: end.at, next: end.next, key });
+            self.report.bytes_dropped += left;
+            if end.is_damaged {
+                self.recovered.damaged.push(span.path);
+            } else {
+                self.recovered.last =
+                    Some(Tail { path: span.path, header, length: end.at, next: end.next, key });
+            }
             return;
         };
         let reason = end.bad.unwrap_or("it ends too soon");
-        if self.expect(&span, end.bad.map(|_| end.at), reason, next_first) {
+        let is_whole = self.expect(&span, end.bad.map(|_| (end.at, left)), reason, next_first);
+        if is_whole && !end.is_damaged {
             self.recovered.older.push((span.path, bytes));
         } else {
             self.recovered.damaged.push(span.path);
@@ -207,7 +265,7 @@ impl Replay<'_> {
     /// Passes a segment without a readable header: the rest of an interrupted start, or damage.
     fn pass_unreadable(&mut self, span: &Span, bytes: u64, reason: &'static str) -> Result<(), Error> {
         let is_whole = match span.end {
-            Some(end) => self.expect(span, Some(0), reason, end),
+            Some(end) => self.expect(span, Some((0, bytes)), reason, end),
             None => !self.has_content(&span.path)?,
         };
         if is_whole {
@@ -218,10 +276,7 @@ impl Replay<'_> {
         }
         if span.end.is_none() {
             let first_missing = self.expected.unwrap_or(span.first);
-            let last_missing = first_missing;
-            let damage =
-                LogDamage { path: span.path.clone(), at: Some(0), reason, first_missing, last_missing };
-            self.report.damage.push(damage);
+            self.note(span, Some((0, bytes)), reason, (first_missing, first_missing));
         }
         let path = file::move_aside(self.storage, &span.path, self.now)
             .map_err(|error: StoreError| error.at(&span.path))?;
@@ -248,15 +303,29 @@ impl Replay<'_> {
     }
 
     /// Notes that the next sequence is `next`. Returns false and notes the damage if others should come
-    /// before it.
-    fn expect(&mut self, span: &Span, at: Option<u64>, reason: &'static str, next: u64) -> bool {
+    /// before it. `at` is the place and the length in bytes of what is damaged.
+    fn expect(&mut self, span: &Span, at: Option<(u64, u64)>, reason: &'static str, next: u64) -> bool {
         let missing = self.expected.filter(|&expected| expected < next);
         if let Some(first_missing) = missing {
-            let (path, last_missing) = (span.path.clone(), next - 1);
-            self.report.damage.push(LogDamage { path, at, reason, first_missing, last_missing });
+            self.note(span, at, reason, (first_missing, next - 1));
         }
         self.advance_to(next);
         missing.is_none()
+    }
+
+    fn note(
+        &mut self,
+        span: &Span,
+        at: Option<(u64, u64)>,
+        reason: &'static str,
+        (first_missing, last_missing): (u64, u64),
+    ) {
+        self.report.feeds_lost += last_missing - first_missing + 1;
+        if self.report.damage.len() < RecoveryReport::DAMAGE_MAX {
+            let (path, bytes) = (span.path.clone(), at.map_or(0, |(_, bytes)| bytes));
+            let at = at.map(|(at, _)| at);
+            self.report.damage.push(LogDamage { path, at, bytes, reason, first_missing, last_missing });
+        }
     }
 
     fn advance_to(&mut self, next: u64) {

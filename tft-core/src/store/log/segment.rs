@@ -129,7 +129,8 @@ pub(in crate::store) fn list(storage: &dyn Storage, checkpoint: &Path) -> io::Re
     Ok(segments)
 }
 
-const INFIX: &str = ".log-";
+/// Stands between the name of a checkpoint and the first sequence of a segment.
+pub(in crate::store) const INFIX: &str = ".log-";
 /// A 64-bit number in decimal.
 const DIGITS: usize = 20;
 /// More frames than can ever be written; a name beyond is none of ours.

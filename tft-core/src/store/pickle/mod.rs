@@ -104,7 +104,7 @@ pub fn decode(
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming what the operating system refused.
 pub fn mark_migrated(path: &Path) -> Result<PathBuf, Error> {
-    file::rename_with_suffix(&FileSystem, path, ".migrated").map_err(|error| error.at(path))
+    file::rename_with_suffix(&FileSystem, path, file::MIGRATED_SUFFIX).map_err(|error| error.at(path))
 }
 
 /// Renames a pickle that cannot be taken to `<name>.backup`, as it is, and returns the new path; a number is added
@@ -113,7 +113,7 @@ pub fn mark_migrated(path: &Path) -> Result<PathBuf, Error> {
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming what the operating system refused.
 pub fn set_aside(path: &Path) -> Result<PathBuf, Error> {
-    file::rename_with_suffix(&FileSystem, path, ".backup").map_err(|error| error.at(path))
+    file::rename_with_suffix(&FileSystem, path, file::BACKUP_SUFFIX).map_err(|error| error.at(path))
 }
 
 fn read(bytes: &[u8], window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {

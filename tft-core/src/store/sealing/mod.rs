@@ -14,11 +14,11 @@ mod sealed;
 use std::path::Path;
 
 #[cfg(not(feature = "encryption"))]
-pub(super) use absent::{Keyring, SegmentKey, is_sealed};
+pub(super) use absent::{Keyring, Seal, SegmentKey, is_sealed};
 #[cfg(feature = "encryption")]
 pub(super) use modular::is_sealed;
 #[cfg(feature = "encryption")]
-pub(super) use sealed::{Keyring, SegmentKey};
+pub(super) use sealed::{Keyring, Seal, SegmentKey};
 
 use bytes::Bytes;
 

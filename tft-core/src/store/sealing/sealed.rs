@@ -28,6 +28,15 @@ pub(in crate::store) struct SegmentKey {
     is_present: bool,
 }
 
+/// What a segment is encrypted with.
+pub(in crate::store) struct Seal<'k> {
+    key: &'k EncryptionKey,
+    is_present: bool,
+    salt: [u8; SALT_BYTES],
+    /// That of the names; frames have others.
+    nonce: [u8; NONCE_LEN],
+}
+
 impl Keyring {
     pub(in crate::store) fn empty() -> Self {
         Self { present: None, previous: Vec::new() }
@@ -45,32 +54,25 @@ impl Keyring {
         }
     }
 
-    /// Returns by how many bytes the encryption makes a header longer; none if it is not encrypted.
-    pub(in crate::store) fn header_overhead(&self) -> Option<usize> {
-        self.present.as_ref().map(|_| SEAL_BYTES)
+    /// Returns whether what is written is encrypted.
+    pub(in crate::store) fn is_sealing(&self) -> bool {
+        self.present.is_some()
     }
 
-    /// Appends the check value, the salt and the encrypted names to the fixed part of a header.
-    pub(in crate::store) fn seal_names(
-        &self,
-        header: &mut Vec<u8>,
-        names: &[u8],
-    ) -> Result<Option<SegmentKey>, SealError> {
-        let Some(key) = &self.present else {
-            header.extend_from_slice(names);
-            return Ok(None);
-        };
-        let salt: [u8; SALT_BYTES] = random()?;
-        let segment_key = SegmentKey::derive(key, &salt, true);
-        header.extend_from_slice(&key.check_value());
-        header.extend_from_slice(&salt);
-        let (bound, start) = (header.clone(), header.len());
-        header.extend_from_slice(names);
-        segment_key.seal(header, start, &bound)?;
-        Ok(Some(segment_key))
+    /// Returns what encrypts a new segment; none if it is plain.
+    pub(in crate::store) fn new_seal(&self) -> Result<Option<Seal<'_>>, SealError> {
+        let Some(key) = &self.present else { return Ok(None) };
+        Ok(Some(Seal { key, is_present: true, salt: random()?, nonce: random()? }))
     }
 
-    /// Reads what [`seal_names`](Self::seal_names) appended.
+    /// Returns, for each key, what a header was encrypted with if the salt and the nonce in it are undamaged.
+    pub(in crate::store) fn seals_of(&self, sealed: &[u8]) -> Vec<Seal<'_>> {
+        let salt = sealed.get(size_of::<CheckValue>()..).and_then(<[u8]>::first_chunk);
+        let Some((&salt, &nonce)) = salt.zip(sealed.last_chunk()) else { return Vec::new() };
+        self.keys().map(|(key, is_present)| Seal { key, is_present, salt, nonce }).collect()
+    }
+
+    /// Reads what [`Seal::append_names`] appended.
     pub(in crate::store) fn open_names(
         &self,
         fixed: &[u8],
@@ -105,6 +107,23 @@ impl Keyring {
     }
 }
 
+impl Seal<'_> {
+    /// Bytes that an encrypted header has more than a plain one.
+    pub(in crate::store) const OVERHEAD_BYTES: usize =
+        size_of::<CheckValue>() + SALT_BYTES + SegmentKey::OVERHEAD_BYTES;
+
+    /// Appends the check value, the salt and the encrypted names to the fixed part of a header.
+    pub(in crate::store) fn append_names(&self, header: &mut Vec<u8>, names: &[u8]) -> SegmentKey {
+        let segment_key = SegmentKey::derive(self.key, &self.salt, self.is_present);
+        header.extend_from_slice(&self.key.check_value());
+        header.extend_from_slice(&self.salt);
+        let (bound, start) = (header.clone(), header.len());
+        header.extend_from_slice(names);
+        segment_key.seal_with(self.nonce, header, start, &bound);
+        segment_key
+    }
+}
+
 impl SegmentKey {
     /// Bytes that an encrypted frame has more than a plain one.
     pub(in crate::store) const OVERHEAD_BYTES: usize = 16 + NONCE_LEN;
@@ -125,14 +144,17 @@ impl SegmentKey {
         start: usize,
         bound: &[u8],
     ) -> Result<(), SealError> {
-        let nonce: [u8; NONCE_LEN] = random()?;
+        self.seal_with(random()?, bytes, start, bound);
+        Ok(())
+    }
+
+    fn seal_with(&self, nonce: [u8; NONCE_LEN], bytes: &mut Vec<u8>, start: usize, bound: &[u8]) {
         let content = bytes.get_mut(start..).unwrap_or_default();
         let unique = Nonce::assume_unique_for_key(nonce);
         let tag = self.cipher.seal_in_place_separate_tag(unique, Aad::from(bound), content);
         let tag = tag.expect("invariant: a frame is shorter than 64 GiB");
         bytes.extend_from_slice(tag.as_ref());
         bytes.extend_from_slice(&nonce);
-        Ok(())
     }
 
     /// Decrypts in place what [`seal`](Self::seal) wrote; returns the length of the content, or nothing if a bit of
@@ -152,9 +174,6 @@ fn random<const COUNT: usize>() -> Result<[u8; COUNT], SealError> {
 }
 
 const SALT_BYTES: usize = 32;
-
-/// Bytes that an encrypted header has more than a plain one.
-const SEAL_BYTES: usize = size_of::<CheckValue>() + SALT_BYTES + SegmentKey::OVERHEAD_BYTES;
 const SEGMENT_KEY_OF: &[u8] = b"tft-core log segment 1";
 
 #[cfg(test)]
@@ -197,11 +216,14 @@ mod tests {
         let keyring = Keyring { present: Some(EncryptionKey::new([7; 32])), previous: Vec::new() };
         let seal = || {
             let mut header = b"fixed".to_vec();
-            keyring.seal_names(&mut header, b"names").unwrap();
+            keyring.new_seal().unwrap().unwrap().append_names(&mut header, b"names");
             header
         };
         let (one, other) = (seal(), seal());
-        assert_eq!((one.len(), &one[..21]), (b"fixed".len() + b"names".len() + SEAL_BYTES, &other[..21]));
+        assert_eq!(
+            (one.len(), &one[..21]),
+            (b"fixed".len() + b"names".len() + Seal::OVERHEAD_BYTES, &other[..21])
+        );
         assert!(one[21..53] != other[21..53] && one[53..58] != other[53..58]);
         let (names, key) = keyring.open_names(b"fixed", &one[5..]).unwrap();
         assert!(names == b"names" && keyring.is_current(key.as_ref()));

@@ -18,7 +18,7 @@ use crate::schema::Schema;
 use crate::time::Timestamp;
 
 #[cfg(feature = "parquet")]
-pub(crate) use table::{RowBatch, fields};
+pub(crate) use table::fields;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArrowFeedError {

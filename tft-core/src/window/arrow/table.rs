@@ -116,11 +116,6 @@ impl<'w> RowBatch<'w> {
         }
     }
 
-    #[cfg(feature = "parquet")]
-    pub(crate) fn len(&self) -> usize {
-        self.times.len()
-    }
-
     pub(crate) fn push(&mut self, server: ServerView<'w>, sample: StoredSample<'_>) {
         let statuses = self.window.schema().statuses();
         self.times.push(sample.at.as_millis());
@@ -129,31 +124,6 @@ impl<'w> RowBatch<'w> {
         self.statuses.push(sample.status.map(|status| statuses.name(status)));
         for (column, &value) in self.values.iter_mut().zip(sample.values) {
             column.push(value);
-        }
-    }
-
-    /// Adds the closed steps of a server: what [`push`](Self::push) of each would add, column by column.
-    #[cfg(feature = "parquet")]
-    pub(crate) fn push_closed(&mut self, server: ServerView<'w>) {
-        let (rules, ring) = (&self.window.rules, server.server.ring());
-        let steps: Vec<_> = server.server.closed_steps(rules).collect();
-        let (Some(&first), Some(&last)) = (steps.first(), steps.last()) else { return };
-        let statuses = self.window.schema().statuses();
-        self.times.extend(steps.iter().map(|&step| rules.config.step.start_of(step).as_millis()));
-        self.servers.push_times(server.name().as_str(), steps.len());
-        self.profiles.push_times(server.profile().as_str(), steps.len());
-        for &step in &steps {
-            self.statuses.push(server.status_at(step).map(|status| statuses.name(status)));
-        }
-        let is_gapless = last.since(first) + 1 == steps.len() as i64;
-        for (metric, column) in self.values.iter_mut().enumerate() {
-            if is_gapless {
-                let (head, tail) = ring.span(metric, first, last);
-                column.extend_from_slice(head);
-                column.extend_from_slice(tail);
-            } else {
-                column.extend(steps.iter().map(|&step| ring.value(metric, step)));
-            }
         }
     }
 
@@ -183,16 +153,6 @@ impl<'w> Labels<'w> {
             key as i32
         });
         self.keys.push(key);
-    }
-
-    /// Adds the text of rows that follow each other.
-    #[cfg(feature = "parquet")]
-    fn push_times(&mut self, text: &'w str, count: usize) {
-        if count > 0 {
-            self.push(Some(text));
-            let key = self.keys.last().copied().flatten();
-            self.keys.resize(self.keys.len() + count - 1, key);
-        }
     }
 
     fn into_array(self) -> ArrayRef {

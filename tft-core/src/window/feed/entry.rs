@@ -15,23 +15,88 @@ use crate::window::Record;
 use crate::window::fault::{Fault, Reason, fault_of_value};
 
 /// Parses one record; also returns how many of its fields are not known.
-pub(super) fn parse(raw: &str, schema: &Schema) -> (Result<Record, Fault>, usize) {
+pub(super) fn parse<'a>(
+    raw: &'a str,
+    schema: &Schema,
+    recent: &mut Recent<'a>,
+) -> (Result<Record, Fault>, usize) {
     if !raw.starts_with('{') {
         return (Err(Fault::new("record", raw, Reason::NotAnObject)), 0);
     }
-    let mut draft = Draft::new(schema);
+    let mut draft = Draft::new(schema, recent);
     let mut json = serde_json::Deserializer::from_str(raw);
     if let Err(error) = json.deserialize_map(EntryVisitor { draft: &mut draft }) {
         let reason = Reason::Unreadable { message: error.to_string() };
         return (Err(Fault::new("record", "", reason)), draft.unknown_fields);
     }
-    let unknown_fields = draft.unknown_fields;
-    (draft.finish(), unknown_fields)
+    draft.finish()
+}
+
+/// What a key of a record stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Metric(usize),
+    Timestamp,
+    Server,
+    Profile,
+    Status,
+    Ignored,
+    Unknown,
+}
+
+impl Field {
+    pub(super) fn of(key: &str, schema: &Schema) -> Self {
+        if let Some(metric) = schema.metric_index(key) {
+            return Self::Metric(metric);
+        }
+        match key {
+            "timestamp" => Self::Timestamp,
+            "profile" => Self::Profile,
+            "status" | "state" => Self::Status,
+            "problem_child" | "notes" => Self::Ignored,
+            _ if schema.is_server_name_field(key) => Self::Server,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What values of fields mean that other records of the feed have had, since most say the same.
+#[derive(Default)]
+pub(super) struct Recent<'a> {
+    timestamps: Meanings<'a, Timestamp>,
+    profiles: Meanings<'a, Profile>,
+    statuses: Meanings<'a, Status>,
+}
+
+/// Raw values of one field that were good, and what they mean.
+struct Meanings<'a, T>(Vec<(&'a str, T)>);
+
+impl<T> Default for Meanings<'_, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'a, T: Clone> Meanings<'a, T> {
+    /// More would be searched for longer than they take to read.
+    const MAX: usize = 8;
+
+    fn of(&mut self, raw: &'a str, read: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
+        if let Some((_, meaning)) = self.0.iter().find(|(known, _)| *known == raw) {
+            return Ok(meaning.clone());
+        }
+        let meaning = read()?;
+        if self.0.len() < Self::MAX {
+            self.0.push((raw, meaning.clone()));
+        }
+        Ok(meaning)
+    }
 }
 
 /// What the fields read so far say.
-struct Draft<'s> {
-    schema: &'s Schema,
+pub(super) struct Draft<'d, 'a> {
+    schema: &'d Schema,
+    recent: &'d mut Recent<'a>,
     timestamp: Option<Timestamp>,
     server: Option<ServerName>,
     profile: Option<Profile>,
@@ -63,10 +128,11 @@ impl Seen {
     }
 }
 
-impl<'s> Draft<'s> {
-    fn new(schema: &'s Schema) -> Self {
+impl<'d, 'a> Draft<'d, 'a> {
+    pub(super) fn new(schema: &'d Schema, recent: &'d mut Recent<'a>) -> Self {
         Self {
             schema,
+            recent,
             timestamp: None,
             server: None,
             profile: None,
@@ -78,7 +144,13 @@ impl<'s> Draft<'s> {
         }
     }
 
-    fn finish(self) -> Result<Record, Fault> {
+    /// Returns the record, and how many of its fields are not known.
+    pub(super) fn finish(self) -> (Result<Record, Fault>, usize) {
+        let unknown_fields = self.unknown_fields;
+        (self.into_record(), unknown_fields)
+    }
+
+    fn into_record(self) -> Result<Record, Fault> {
         let missing = |field: &'static str| Fault::new(field, "", Reason::Missing);
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -88,25 +160,26 @@ impl<'s> Draft<'s> {
         Ok(Record::from_parts(self.schema, timestamp, server, (self.profile, self.status), self.values))
     }
 
-    fn read(&mut self, key: &str, raw: &str) {
-        if let Err(reason) = self.read_field(key, raw) {
+    /// Takes a field; `raw` is its value as JSON has it.
+    pub(super) fn read(&mut self, (key, field): (&str, Field), raw: &'a str) {
+        if let Err(reason) = self.read_field(field, raw) {
             let value = if matches!(reason, Reason::Duplicate) { "" } else { as_sent(raw) };
             self.fault.get_or_insert_with(|| Fault::new(key.to_owned(), value, reason));
         }
     }
 
-    fn read_field(&mut self, key: &str, raw: &str) -> Result<(), Reason> {
-        if let Some(metric) = self.schema.metric_index(key) {
-            self.seen.note(metric)?;
-            return self.read_metric(metric, raw);
-        }
-        match key {
-            "timestamp" => self.read_timestamp(raw),
-            "profile" => self.read_profile(raw),
-            "status" | "state" => self.read_status(raw),
-            "problem_child" | "notes" => Ok(()),
-            _ if self.schema.is_server_name_field(key) => self.read_server(raw),
-            _ => {
+    fn read_field(&mut self, field: Field, raw: &'a str) -> Result<(), Reason> {
+        match field {
+            Field::Metric(metric) => {
+                self.seen.note(metric)?;
+                self.read_metric(metric, raw)
+            }
+            Field::Timestamp => self.read_timestamp(raw),
+            Field::Profile => self.read_profile(raw),
+            Field::Status => self.read_status(raw),
+            Field::Server => self.read_server(raw),
+            Field::Ignored => Ok(()),
+            Field::Unknown => {
                 self.unknown_fields += 1;
                 Ok(())
             }
@@ -126,13 +199,16 @@ impl<'s> Draft<'s> {
         Ok(())
     }
 
-    fn read_timestamp(&mut self, raw: &str) -> Result<(), Reason> {
+    fn read_timestamp(&mut self, raw: &'a str) -> Result<(), Reason> {
         self.seen.note(Seen::TIMESTAMP)?;
-        let timestamp = match number(raw) {
-            Some(number) => Timestamp::from_number(number),
-            None => Timestamp::parse(&text(raw).map_err(|_| Reason::UnreadableTime)?),
+        let read = || {
+            let timestamp = match number(raw) {
+                Some(number) => Timestamp::from_number(number),
+                None => Timestamp::parse(&text(raw).map_err(|_| Reason::UnreadableTime)?),
+            };
+            timestamp.map_err(|_| Reason::UnreadableTime)
         };
-        self.timestamp = Some(timestamp.map_err(|_| Reason::UnreadableTime)?);
+        self.timestamp = Some(self.recent.timestamps.of(raw, read)?);
         Ok(())
     }
 
@@ -142,29 +218,31 @@ impl<'s> Draft<'s> {
         Ok(())
     }
 
-    fn read_profile(&mut self, raw: &str) -> Result<(), Reason> {
+    fn read_profile(&mut self, raw: &'a str) -> Result<(), Reason> {
         self.seen.note(Seen::PROFILE)?;
         if raw != "null" {
-            self.profile = Some(Profile::new(&text(raw)?).map_err(|_| Reason::BadProfile)?);
+            let read = || Profile::new(&text(raw)?).map_err(|_| Reason::BadProfile);
+            self.profile = Some(self.recent.profiles.of(raw, read)?);
         }
         Ok(())
     }
 
-    fn read_status(&mut self, raw: &str) -> Result<(), Reason> {
+    fn read_status(&mut self, raw: &'a str) -> Result<(), Reason> {
         self.seen.note(Seen::STATUS)?;
         if raw != "null" {
-            let status = self.schema.statuses().parse(&text(raw)?);
-            self.status = Some(status.ok_or(Reason::UnknownStatus)?);
+            let schema = self.schema;
+            let read = || schema.statuses().parse(&text(raw)?).ok_or(Reason::UnknownStatus);
+            self.status = Some(self.recent.statuses.of(raw, read)?);
         }
         Ok(())
     }
 }
 
-struct EntryVisitor<'d, 's> {
-    draft: &'d mut Draft<'s>,
+struct EntryVisitor<'v, 'd, 'a> {
+    draft: &'v mut Draft<'d, 'a>,
 }
 
-impl<'de> Visitor<'de> for EntryVisitor<'_, '_> {
+impl<'de> Visitor<'de> for EntryVisitor<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,7 +251,8 @@ impl<'de> Visitor<'de> for EntryVisitor<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-            self.draft.read(&key, value.get());
+            let field = Field::of(&key, self.draft.schema);
+            self.draft.read((&key, field), value.get());
         }
         Ok(())
     }
@@ -182,7 +261,34 @@ impl<'de> Visitor<'de> for EntryVisitor<'_, '_> {
 /// Reads a raw JSON value that is a number; one beyond the range of `f64` becomes infinite.
 fn number(raw: &str) -> Option<f64> {
     let is_number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    is_number.then(|| raw.parse().ok()).flatten()
+    is_number.then(|| short_decimal(raw).or_else(|| raw.parse().ok())).flatten()
+}
+
+/// Reads a decimal number of few digits without an exponent, as metrics are: with digits and a power of ten that `f64`
+/// holds exactly, one division rounds as the standard library's parser does.
+fn short_decimal(raw: &str) -> Option<f64> {
+    /// Integers of so many digits are exact, and so are these powers of ten.
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let magnitude = raw.strip_prefix('-').unwrap_or(raw);
+    if magnitude.len() > DIGITS_MAX + 1 {
+        return None;
+    }
+    let (mut digits, mut point) = (0_u64, None);
+    for (at, byte) in magnitude.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    if digits >= 1_000_000_000_000_000 {
+        return None;
+    }
+    let decimals = point.map_or(0, |point| magnitude.len() - point - 1);
+    let value = digits as f64 / POWERS[decimals];
+    Some(if magnitude.len() < raw.len() { -value } else { value })
 }
 
 /// Reads a raw JSON value that is a string.
@@ -192,4 +298,18 @@ fn text(raw: &str) -> Result<Cow<'_, str>, Reason> {
         return Ok(Cow::Borrowed(inner));
     }
     serde_json::from_str(raw).map(Cow::Owned).map_err(|_| Reason::NotText)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn short_decimals_are_those_of_the_standard_library(text in r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,16})?") {
+            prop_assert_eq!(number(&text).map(f64::to_bits), text.parse::<f64>().ok().map(f64::to_bits));
+        }
+    }
 }

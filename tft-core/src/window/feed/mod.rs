@@ -5,9 +5,12 @@
 
 mod body;
 mod entry;
+mod plain;
 mod scan;
 
 use serde::{Deserialize, Serialize};
+
+use entry::Recent;
 
 use super::fault::Fault;
 use super::report::push_rejection;
@@ -80,12 +83,21 @@ impl Feed {
     /// [`ErrorKind::LimitExceeded`] if it has too many records.
     pub fn from_json(body: &[u8], schema: &Schema, limits: &FeedLimits) -> Result<Self, Error> {
         let text = str::from_utf8(body).map_err(|error| FeedError::NotUtf8 { at: error.valid_up_to() })?;
+        match plain::parse(text, schema, limits) {
+            Some(feed) => Ok(feed),
+            None => Self::from_any_json(text, schema, limits),
+        }
+    }
+
+    /// Parses a feed of any form, and says what is wrong with it.
+    fn from_any_json(text: &str, schema: &Schema, limits: &FeedLimits) -> Result<Self, Error> {
         let text = scan::prepare(text, limits.depth_max)?;
         let body = body::parse(&text, limits.records_max)?;
         let mut feed = Self::with_capacity(body.records.len());
         feed.unknown_fields = body.unknown_fields;
+        let mut recent = Recent::default();
         for (index, entry) in body.records.into_iter().enumerate() {
-            let (record, unknown_fields) = entry::parse(entry.get(), schema);
+            let (record, unknown_fields) = entry::parse(entry.get(), schema, &mut recent);
             feed.unknown_fields += unknown_fields;
             feed.push(index, record);
         }

@@ -1,24 +1,15 @@
-//! How much a client may ask for.
+//! How much a client may hold on to.
 
 use serde::{Deserialize, Serialize};
 
 use super::values::{number, seconds, set};
-use crate::config::{Config, ConfigError, RateLimits};
+use crate::config::{Config, ConfigError};
 
-/// `[limits]`: how often and how much clients may call.
+/// `[limits]`: what a client can hold on to.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LimitSettings {
-    /// Feeds per minute and client [default: 60]
-    #[arg(long, env = "RATE_LIMIT_FEED", value_name = "N")]
-    pub rate_limit_feed: Option<String>,
-    /// Reads of predictions per minute and client [default: 30]
-    #[arg(long, env = "RATE_LIMIT_PREDICTIONS", value_name = "N")]
-    pub rate_limit_predictions: Option<String>,
-    /// Reads of alerts per minute and client [default: 30]
-    #[arg(long, env = "RATE_LIMIT_ALERTS", value_name = "N")]
-    pub rate_limit_alerts: Option<String>,
     /// Most bytes of a request's body [default: 8388608]
     #[arg(long, env = "TFT_BODY_BYTES_MAX", value_name = "BYTES")]
     pub body_bytes_max: Option<String>,
@@ -33,12 +24,6 @@ pub struct LimitSettings {
 impl LimitSettings {
     /// Checks what is given and sets it.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
-        let rates = &mut config.rate_limits;
-        let per_minute = |key| move |text: &str| parse_per_minute(key, text);
-        set(&mut rates.feed, self.rate_limit_feed.as_deref(), per_minute("RATE_LIMIT_FEED"))?;
-        let text = self.rate_limit_predictions.as_deref();
-        set(&mut rates.predictions, text, per_minute("RATE_LIMIT_PREDICTIONS"))?;
-        set(&mut rates.alerts, self.rate_limit_alerts.as_deref(), per_minute("RATE_LIMIT_ALERTS"))?;
         let limits = &mut config.limits;
         set(&mut limits.body_bytes_max, self.body_bytes_max.as_deref(), |text| {
             let reason = "is not a number of bytes, 1024 to 1073741824";
@@ -53,19 +38,14 @@ impl LimitSettings {
     }
 }
 
-fn parse_per_minute(key: &'static str, text: &str) -> Result<u32, ConfigError> {
-    let reason = "is not a number of requests per minute, 1 to 100000";
-    number(key, text, 1..=RateLimits::PER_MINUTE_MAX, reason)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn errors_name_the_setting_and_the_value() {
-        let settings = LimitSettings { rate_limit_feed: Some("0".into()), ..Default::default() };
+        let settings = LimitSettings { connections_max: Some("0".into()), ..Default::default() };
         let refused = settings.apply(&mut Config::default()).unwrap_err();
-        insta::assert_snapshot!(refused, @"RATE_LIMIT_FEED `0` is not a number of requests per minute, 1 to 100000");
+        insta::assert_snapshot!(refused, @"TFT_CONNECTIONS_MAX `0` is not a number of connections, 1 to 100000");
     }
 }

@@ -5,10 +5,13 @@
 //! because other users can see a process's arguments.
 
 mod browsers;
+mod keys;
 mod limits;
 mod log;
 mod network;
+mod rates;
 mod storage;
+mod tls;
 mod values;
 
 use std::path::Path;
@@ -17,14 +20,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use browsers::BrowserSettings;
+pub(crate) use keys::minutes;
+pub use keys::{KeySettings, TokenSettings};
 pub use limits::LimitSettings;
 pub use log::LogSettings;
 pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
+pub use rates::RateSettings;
 pub use storage::StorageSettings;
+pub use tls::TlsSettings;
 pub(crate) use values::{number, set};
 
-use super::{ApiKey, Config, ConfigError};
+use super::ssl_config::SslConfig;
+use super::{Config, ConfigError, Secrets};
 
 /// Every setting of the service; one table of the configuration file per field.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
@@ -37,9 +45,21 @@ pub struct Settings {
     /// `[storage]`
     #[command(flatten)]
     pub storage: StorageSettings,
+    /// `[tls]`
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// `[browsers]`
     #[command(flatten)]
     pub browsers: BrowserSettings,
+    /// `[keys]`
+    #[command(flatten)]
+    pub keys: KeySettings,
+    /// `[tokens]`
+    #[command(flatten)]
+    pub tokens: TokenSettings,
+    /// `[rates]`
+    #[command(flatten)]
+    pub rates: RateSettings,
     /// `[limits]`
     #[command(flatten)]
     pub limits: LimitSettings,
@@ -73,14 +93,36 @@ impl Settings {
         serde_json::from_value(Value::Object(merged)).map_err(|error| error.to_string())
     }
 
-    /// Checks the settings and fills in defaults; `api_key` is the text of `TFT_API_KEY`.
+    /// Puts these settings over those of an `ssl-config.json` and of the `MFC_*` variables, if there are any, and
+    /// returns what an operator should know about them.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`] if the file cannot be used, and [`ConfigError::Value`] for a variable.
+    pub(crate) fn over_ssl_config(
+        &self,
+        path: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<&'static str>), ConfigError> {
+        let Some(lower) = SslConfig::load(path, variable)? else { return Ok((self.clone(), Vec::new())) };
+        let mut settings = self.clone();
+        settings.tls.fill_from(&lower);
+        settings.network.fill_from(&lower);
+        Ok((settings, lower.remarks()))
+    }
+
+    /// Checks the settings and fills in defaults.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting and its value.
-    pub fn into_config(self, api_key: Option<&str>) -> Result<Config, ConfigError> {
-        let mut config = Config { api_key: api_key.map_or(Ok(None), ApiKey::parse)?, ..Config::default() };
+    pub fn into_config(self, secrets: &Secrets) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        self.keys.apply(&mut config, secrets)?;
+        self.tokens.apply(&mut config, secrets)?;
+        self.rates.apply(&mut config, secrets)?;
         self.network.apply(&mut config)?;
         self.storage.apply(&mut config)?;
+        // After the address and the checkpoint, which a self-signed certificate depends on.
+        self.tls.apply(&mut config)?;
         self.browsers.apply(&mut config)?;
         self.limits.apply(&mut config)?;
         self.log.apply(&mut config)?;
@@ -137,7 +179,7 @@ mod tests {
     use super::*;
 
     fn merged(given: &Settings, file: &str) -> Result<Config, String> {
-        given.over(file)?.into_config(None).map_err(|error| error.to_string())
+        given.over(file)?.into_config(&Secrets::default()).map_err(|error| error.to_string())
     }
 
     #[test]

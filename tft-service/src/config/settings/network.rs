@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::values::{flag, list, number, refused, set};
+use super::values::{fill, flag, list, number, refused, set};
+use crate::config::ssl_config::SslConfig;
 use crate::config::{Config, ConfigError, HostPattern};
 
 /// `[network]`: where the service listens and who may reach it.
@@ -19,6 +20,9 @@ pub struct NetworkSettings {
     /// Port to listen on; 0 lets the system choose [default: 8000]
     #[arg(long, env = "PORT", value_name = "PORT")]
     pub port: Option<String>,
+    /// Ports besides, separated by commas, on which the same is served [default: none]
+    #[arg(long, env = "EXTRA_PORTS", value_name = "PORTS")]
+    pub extra_ports: Option<String>,
     /// Names that clients may call the service by, like `tft.example.com,*.internal` [default: any with a key, only
     /// those of the loopback address without]
     #[arg(long, env = "ALLOWED_HOSTS", value_name = "NAMES")]
@@ -39,6 +43,9 @@ impl NetworkSettings {
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
         set(&mut config.host, self.host.as_deref(), parse_host)?;
         set(&mut config.port, self.port.as_deref(), parse_port)?;
+        set(&mut config.extra_ports, self.extra_ports.as_deref(), |text| {
+            list(text, |port| number("EXTRA_PORTS", port, 0..=u16::MAX, "is not a port number, 0 to 65535"))
+        })?;
         set(&mut config.insecure_no_auth, self.insecure_no_auth.as_deref(), |text| {
             flag("--insecure-no-auth", text)
         })?;
@@ -47,6 +54,15 @@ impl NetworkSettings {
         let networks = |key| move |text: &str| list(text, |entry| parse_network(key, entry));
         set(&mut config.trusted_proxies, self.trusted_proxies.as_deref(), networks("TRUSTED_PROXIES"))?;
         set(&mut config.allowed_clients, self.allowed_clients.as_deref(), networks("ALLOWED_CLIENTS"))
+    }
+}
+
+impl NetworkSettings {
+    /// Takes from `lower` what is not given.
+    pub(super) fn fill_from(&mut self, lower: &SslConfig) {
+        fill(&mut self.port, Some(lower.port().to_string()));
+        let ports: Vec<_> = lower.extra_ports().iter().map(u16::to_string).collect();
+        fill(&mut self.extra_ports, Some(ports.join(",")));
     }
 }
 

@@ -26,6 +26,9 @@ pub struct StorageSettings {
     /// Milliseconds between syncs of the log in mode `interval` [default: 200]
     #[arg(long, env = "TFT_SYNC_INTERVAL_MS", value_name = "MS")]
     pub sync_interval_ms: Option<String>,
+    /// Milliseconds between checkpoints of a window that changed; sooner if the log grows fast [default: 900000]
+    #[arg(long, env = "TFT_CHECKPOINT_INTERVAL_MS", value_name = "MS")]
+    pub checkpoint_interval_ms: Option<String>,
     /// File with the key that the checkpoint and its log are encrypted with: 32 bytes, or 64 hexadecimal characters;
     /// only in builds with the feature `encryption` [default: not encrypted]
     #[arg(long, env = "TFT_ENCRYPTION_KEY_FILE", value_name = "FILE")]
@@ -42,6 +45,8 @@ impl StorageSettings {
         set(&mut config.persistence_file, self.persistence_file.as_deref(), |text| Ok(Some(text.into())))?;
         set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
         set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)?;
+        let interval = self.checkpoint_interval_ms.as_deref();
+        set(&mut config.intervals.checkpoint, interval, parse_checkpoint_interval)?;
         let (key, previous_key) = (&self.encryption_key_file, &self.encryption_previous_key_file);
         encryption::set_keys(&mut config.store, key.as_deref(), previous_key.as_deref())
     }
@@ -57,6 +62,15 @@ fn parse_sync_interval(text: &str) -> Result<Duration, ConfigError> {
     number("TFT_SYNC_INTERVAL_MS", text, 1..=SYNC_INTERVAL_MS_MAX, reason).map(Duration::from_millis)
 }
 
+fn parse_checkpoint_interval(text: &str) -> Result<Duration, ConfigError> {
+    let reason = "is not a number of milliseconds, 1 to 86400000";
+    number("TFT_CHECKPOINT_INTERVAL_MS", text, 1..=CHECKPOINT_INTERVAL_MS_MAX, reason)
+        .map(Duration::from_millis)
+}
+
+/// A day.
+const CHECKPOINT_INTERVAL_MS_MAX: u64 = 86_400_000;
+
 /// Beyond a minute a checkpoint comes first.
 const SYNC_INTERVAL_MS_MAX: u64 = 60_000;
 
@@ -70,5 +84,6 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         insta::assert_snapshot!(refused(StorageSettings { sync: some("often"), ..Default::default() }), @"TFT_SYNC `often` is not `always`, `interval` or `never`");
         insta::assert_snapshot!(refused(StorageSettings { sync_interval_ms: some("0"), ..Default::default() }), @"TFT_SYNC_INTERVAL_MS `0` is not a number of milliseconds, 1 to 60000");
+        insta::assert_snapshot!(refused(StorageSettings { checkpoint_interval_ms: some("1m"), ..Default::default() }), @"TFT_CHECKPOINT_INTERVAL_MS `1m` is not a number of milliseconds, 1 to 86400000");
     }
 }

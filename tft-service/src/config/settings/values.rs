@@ -22,6 +22,13 @@ pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
+/// Sets text that is not given.
+pub(crate) fn fill(target: &mut Option<String>, text: Option<String>) {
+    if given(target.as_deref()).is_none() && text.is_some() {
+        *target = text;
+    }
+}
+
 pub(crate) fn refused(key: &'static str, value: &str, reason: &'static str) -> ConfigError {
     ConfigError::Value { key, value: value.to_owned(), reason }
 }
