@@ -153,6 +153,8 @@ impl Store {
         let files = (&*storage, &keyring);
         let covered = load_checkpoint(files, path, checkpoint, (&mut window, &mut report), now)?;
         let recovered = recover::recover(files, path, covered, (&mut window, &mut report), now)?;
+        // Also a segment that could only be read as if its header were whole.
+        let is_as_configured = is_as_configured && !recovered.has_other_key;
         let log = Log::go_on(files, path, &window, (covered, report.checkpoint_bytes, recovered))?;
         let place = Place::new((storage, lock), path, config, &log);
         let store = Self::of(window, log, place);

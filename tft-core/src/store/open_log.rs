@@ -78,7 +78,7 @@ impl Log {
         window: &RollingWindow,
         (covered, checkpoint_bytes, recovered): (Covered, u64, Recovered),
     ) -> Result<Self, Error> {
-        let Recovered { newest, last, mut older, damaged } = recovered;
+        let Recovered { newest, last, mut older, damaged, .. } = recovered;
         let header = Header::new(window.schema(), newest + 1);
         let segment = match last {
             Some(tail) if tail.can_take(&header, keyring) => Segment::resume(storage, tail)?,

@@ -381,19 +381,40 @@ mod tests {
 
     /// A segment from sequence 5 with a frame for each batch, and where each frame lies.
     fn segment(batches: &[&[u8]]) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
-        let mut bytes = header().encode(&Keyring::empty()).unwrap().0;
+        segment_with(batches, &Keyring::empty())
+    }
+
+    fn segment_with(batches: &[&[u8]], keyring: &Keyring) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
+        let (mut bytes, key) = header().encode(keyring).unwrap();
         let mut places = Vec::new();
         for (sequence, batch) in (5..).zip(batches) {
             let start = bytes.len();
-            bytes.extend_from_slice(&frame(sequence, batch));
+            let mut frame = [&[0; HEAD_BYTES], *batch].concat();
+            seal(&mut frame, sequence, key.as_ref()).unwrap();
+            bytes.extend_from_slice(&frame);
             places.push(start..bytes.len());
         }
         (bytes, places)
     }
 
+    /// No key, and one if this build can encrypt.
+    fn keyring(has_key: bool) -> Keyring {
+        #[cfg(feature = "encryption")]
+        if has_key {
+            let key = Some(crate::store::EncryptionKey::new([7; 32]));
+            return Keyring::of(&crate::store::StoreConfig { key, ..Default::default() });
+        }
+        let _ = has_key;
+        Keyring::empty()
+    }
+
     fn read(bytes: &[u8]) -> Read {
+        read_with(bytes, &Keyring::empty())
+    }
+
+    fn read_with(bytes: &[u8], keyring: &Keyring) -> Read {
         let input = Box::new(io::Cursor::new(bytes.to_vec()));
-        let opened = FrameReader::open(input, bytes.len() as u64, &Keyring::empty());
+        let opened = FrameReader::open(input, bytes.len() as u64, keyring);
         let Opened::Segment(_, mut reader) = opened.unwrap() else {
             return Read { bad: Some((0, "header")), ..Read::default() };
         };
@@ -533,9 +554,11 @@ mod tests {
             batches in vec(vec(any::<u8>(), 0..300), 1..20),
             damages in damages(),
             cut in 0..1200_usize,
+            has_key: bool,
         ) {
+            let keyring = keyring(has_key);
             let batches: Vec<_> = batches.iter().map(Vec::as_slice).collect();
-            let (whole, places) = segment(&batches);
+            let (whole, places) = segment_with(&batches, &keyring);
             let mut bytes = whole.clone();
             let frames = places[0].start;
             let length = bytes.len() - frames;
@@ -552,7 +575,7 @@ mod tests {
                 .filter(|((_, place), _)| is_intact(place))
                 .map(|((sequence, _), batch)| (sequence, batch.to_vec()))
                 .collect();
-            let found = read(&bytes);
+            let found = read_with(&bytes, &keyring);
             prop_assert_eq!(found.frames, expected);
             prop_assert!(!found.gave_up);
         }

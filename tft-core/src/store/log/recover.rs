@@ -43,6 +43,8 @@ pub(in crate::store) struct Recovered {
     pub(in crate::store) older: Vec<(PathBuf, u64)>,
     /// Damaged segments; the next checkpoint moves them aside.
     pub(in crate::store) damaged: Vec<PathBuf>,
+    /// Whether a segment was read that is not encrypted as it would be now.
+    pub(in crate::store) has_other_key: bool,
 }
 
 /// A segment that frames can be appended to.
@@ -112,7 +114,7 @@ pub(in crate::store) fn recover(
 impl Recovered {
     /// What the log of a new store leaves.
     pub(in crate::store) fn nothing() -> Self {
-        Self { newest: 0, last: None, older: Vec::new(), damaged: Vec::new() }
+        Self { newest: 0, last: None, older: Vec::new(), damaged: Vec::new(), has_other_key: false }
     }
 }
 
@@ -173,15 +175,21 @@ impl Replay<'_> {
         (mut frames, is_damaged): (FrameReader, bool),
         bytes: u64,
     ) -> Result<(), Error> {
+        self.recovered.has_other_key |= !self.keyring.is_current(frames.key());
         self.expect(&span, None, "there is a gap before it", span.first);
-        let mut end = self.take_frames(&span, &header, &mut frames)?;
+        let mut end = self.take_frames(&span, &header, (&mut frames, bytes))?;
         end.is_damaged |= is_damaged;
         self.finish(span, (header, frames.take_key()), &end, bytes);
         Ok(())
     }
 
     /// Replays the good frames, up to the last one or to where the next segment takes over.
-    fn take_frames(&mut self, span: &Span, header: &Header, frames: &mut FrameReader) -> Result<End, Error> {
+    fn take_frames(
+        &mut self,
+        span: &Span,
+        header: &Header,
+        (frames, bytes): (&mut FrameReader, u64),
+    ) -> Result<End, Error> {
         let mapping = header.mapping(self.window.schema());
         for name in &mapping.unknown_metrics {
             if !self.report.unknown_metrics.contains(name) {
@@ -200,7 +208,8 @@ impl Replay<'_> {
                 Next::Bad { at, reason, is_torn } => {
                     if !is_torn {
                         end.is_damaged = true;
-                        self.expect(span, Some((at, 0)), reason, end.next.saturating_add(1));
+                        let damaged = (at, bytes.saturating_sub(at));
+                        self.expect(span, Some(damaged), reason, end.next.saturating_add(1));
                     }
                     return Ok(End { bad: Some(reason), ..end });
                 }
