@@ -26,6 +26,7 @@ pub use crate::auth::{
     ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
 };
 pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
+pub use crate::stream::StreamConfig;
 use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
@@ -67,6 +68,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
     pub limits: Limits,
+    /// Bounds on live streams.
+    pub stream: StreamConfig,
     /// How often the work in the background runs.
     pub intervals: Intervals,
     /// Where one line per request goes.
@@ -232,6 +235,7 @@ impl Default for Config {
             model_dir: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
+            stream: StreamConfig::default(),
             intervals: Intervals::default(),
             audit: AuditTarget::default(),
         }

@@ -9,6 +9,8 @@
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
 //! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
+//! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -22,6 +24,7 @@ mod feed;
 mod health;
 mod predictions;
 mod status;
+mod stream;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -38,6 +41,7 @@ use crate::intake::Intake;
 use crate::layers::{self, Shared};
 pub use crate::limits::RouteClass;
 use crate::state::ServiceState;
+use crate::stream::Streams;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: Arc<ServiceState>,
     pub(crate) intake: Intake,
+    pub(crate) streams: Arc<Streams>,
 }
 
 /// The end of every request's way: the handler of its route.
@@ -65,6 +70,8 @@ pub struct Route {
     pub class: RouteClass,
     /// Whether it answers without a key.
     pub is_open: bool,
+    /// Whether a request that opens a WebSocket may do so without a key, which the first message then has.
+    pub authenticates_later: bool,
     /// What a key or token must allow.
     pub scope: Scope,
     endpoint: Endpoint,
@@ -79,10 +86,12 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    WebSocket,
+    Events,
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 7] = [
+pub static ROUTES: [Route; 9] = [
     Route::open("/health", Endpoint::Health),
     Route::open("/health/live", Endpoint::Live),
     Route::open("/health/ready", Endpoint::Ready),
@@ -90,6 +99,8 @@ pub static ROUTES: [Route; 7] = [
     Route::protected(Method::POST, "/feed/data", RouteClass::Feed, Endpoint::Feed),
     Route::protected(Method::GET, "/predictions/current", RouteClass::Predictions, Endpoint::Predictions),
     Route::protected(Method::GET, "/alerts/active", RouteClass::Alerts, Endpoint::Alerts),
+    Route::websocket("/ws", RouteClass::Other, Endpoint::WebSocket),
+    Route::protected(Method::GET, "/events", RouteClass::Other, Endpoint::Events),
 ];
 
 impl Route {
@@ -99,6 +110,7 @@ impl Route {
             path,
             class: RouteClass::Exempt,
             is_open: true,
+            authenticates_later: false,
             scope: Scope::Read,
             endpoint,
         }
@@ -107,7 +119,12 @@ impl Route {
     /// A row that needs a key; feeding needs the scope `write`, all else `read` unless it is said.
     const fn protected(method: Method, path: &'static str, class: RouteClass, endpoint: Endpoint) -> Self {
         let scope = if matches!(class, RouteClass::Feed) { Scope::Write } else { Scope::Read };
-        Self { method, path, class, is_open: false, scope, endpoint }
+        Self { method, path, class, is_open: false, authenticates_later: false, scope, endpoint }
+    }
+
+    const fn websocket(path: &'static str, class: RouteClass, endpoint: Endpoint) -> Self {
+        let scope = Scope::Read;
+        Self { method: Method::GET, path, class, is_open: false, authenticates_later: true, scope, endpoint }
     }
 
     /// Returns the route of a request, and what stands in place of the path's segment in braces.
@@ -152,6 +169,8 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::WebSocket => stream::websocket(context, request),
+            Endpoint::Events => stream::events(context, request),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::hub::Hub;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
@@ -22,6 +23,7 @@ use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
+use crate::stream::{Gate, Streams};
 use crate::tls::{Identity, Watch};
 
 /// A service under construction; see [`Server::builder`].
@@ -87,8 +89,8 @@ impl ServerBuilder {
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
-        let state =
-            ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
+        let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
+        let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
         let state = Arc::new(state);
         let background = Background::start(&config, engine, &state, &clock, wake)?;
         let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
@@ -101,7 +103,11 @@ impl ServerBuilder {
             limiter: RateLimiter::new(config.rate_limits.clone()),
         });
         let (stopping, _) = watch::channel(false);
-        let context = Context { shared: Arc::clone(&shared), state, intake: Intake::new(&config.limits) };
+        let gate = Gate::new(Arc::clone(&shared));
+        let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
+        let stream_counters = streams.counters();
+        let intake = Intake::new(&config.limits);
+        let context = Context { shared: Arc::clone(&shared), state, intake, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
@@ -115,6 +121,7 @@ impl ServerBuilder {
             identity,
             handshake_timeout: config.tls.handshake_timeout,
             redirect,
+            stream_counters,
             stopping,
         })
     }

@@ -5,6 +5,8 @@
 
 mod alerts;
 mod display;
+mod interest;
+mod live;
 mod predictions;
 mod selection;
 mod server;
@@ -13,6 +15,8 @@ mod summary;
 mod table;
 
 pub(crate) use alerts::render_alerts;
+pub(crate) use interest::{Interest, StreamName, shorten};
+pub(crate) use live::{LiveKind, render_alert_event, render_live, render_rows};
 pub(crate) use predictions::render_predictions;
 pub(crate) use selection::Selection;
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};

@@ -35,6 +35,11 @@ impl Selection {
         Ok(Self { servers, metrics, horizon_steps: horizon, quantiles })
     }
 
+    /// Selects servers by name, whether or not the fleet has them; none means all.
+    pub(super) fn of_servers(servers: Option<&BTreeSet<String>>) -> Self {
+        Self { servers: servers.cloned(), ..Self::default() }
+    }
+
     /// Returns whether the whole reply is asked for.
     pub(crate) fn is_everything(&self) -> bool {
         self.servers.is_none()

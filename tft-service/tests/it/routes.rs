@@ -47,7 +47,9 @@ fn every_reply_carries_the_security_headers() {
 fn head_is_get_without_a_body() {
     let server = TestServer::start();
     server.wait_until_ready();
-    for route in ROUTES.iter().filter(|route| route.method == Method::GET) {
+    // A stream of events has no end to compare.
+    let routes = ROUTES.iter().filter(|route| route.method == Method::GET && route.path != "/events");
+    for route in routes {
         let get = server.with_key("GET", route.path).send();
         let head = server.with_key("HEAD", route.path).send();
         assert_eq!(head.status, get.status, "{}", route.path);
