@@ -4,6 +4,7 @@
 //! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
 pub mod args;
+mod encryption;
 mod host;
 mod origin;
 mod secrets;
@@ -139,6 +140,22 @@ pub enum ConfigError {
     OpenToOthers {
         /// The address.
         host: IpAddr,
+    },
+    /// A file with a key of the store cannot be used.
+    #[cfg(feature = "encryption")]
+    #[error("{key} cannot be used")]
+    KeyFile {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+        /// What is wrong with the file.
+        source: tft_core::Error,
+    },
+    /// A key is given to a build that cannot encrypt.
+    #[cfg(not(feature = "encryption"))]
+    #[error("{key} is set, and this build cannot encrypt: it lacks the feature `encryption`")]
+    NoEncryption {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
     },
     /// A key, or a secret for tokens, cannot be used.
     #[error(transparent)]
