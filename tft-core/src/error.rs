@@ -30,6 +30,8 @@ pub enum ErrorKind {
     InvalidModel,
     /// A file that this crate wrote, or should be able to read, is damaged.
     Corrupt,
+    /// A file is encrypted, and no key that was given opens it; the operator can mend it.
+    Encrypted,
     /// A stated limit would be exceeded.
     LimitExceeded,
     /// The operating system refused a file operation.
@@ -68,6 +70,11 @@ impl Error {
     /// Returns whether a file is damaged.
     pub fn is_corrupt(&self) -> bool {
         self.kind == ErrorKind::Corrupt
+    }
+
+    /// Returns whether a file is encrypted and the key for it is missing.
+    pub fn is_encrypted(&self) -> bool {
+        self.kind == ErrorKind::Encrypted
     }
 
     /// Returns whether a stated limit would be exceeded.

@@ -51,6 +51,7 @@
 //! | `default-model` | yes | the built-in model's weights |
 //! | `arrow` | with `parquet` | [`arrow`]: samples in and steps out as record batches |
 //! | `parquet` | yes | [`store`]: the window in a checkpoint and a log; the original system's pickle |
+//! | `encryption` | no | keys for [`store`]: its files encrypted with AES-256-GCM |
 //!
 //! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts;
 //! `engine` alone has forecasts by models and compiles no burn.

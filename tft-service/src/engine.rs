@@ -86,7 +86,12 @@ impl Engine {
     /// The forecaster's.
     pub(crate) fn view(&mut self, window: &RollingWindow, at: Timestamp) -> Result<FleetView, Error> {
         let assessment = self.monitor.assess(window, at)?;
-        Ok(FleetView { facts: self.facts.clone(), assessment, input_points: window.step_count() })
+        Ok(FleetView {
+            facts: self.facts.clone(),
+            assessment,
+            tick: window.tick_count(),
+            input_points: window.step_count(),
+        })
     }
 
     /// Returns what is known before there is data, without touching the state of alerts.
@@ -98,7 +103,7 @@ impl Engine {
         let forecaster = Forecaster::without_model(step_length, ForecasterConfig::default())?;
         let mut monitor = Monitor::new(&self.facts.schema, forecaster)?;
         let assessment = monitor.assess(&self.empty_window()?, at)?;
-        Ok(FleetView { facts: self.facts.clone(), assessment, input_points: 0 })
+        Ok(FleetView { facts: self.facts.clone(), assessment, tick: 0, input_points: 0 })
     }
 
     /// Returns what replies tell about the forecaster.

@@ -148,6 +148,12 @@ fn tell_recovered(path: &Path, window: &RollingWindow, report: &RecoveryReport) 
         temporary_files_removed = report.temporary_files_removed,
         "recovered the window"
     );
+    if let Some(rewritten) = &report.rewritten {
+        tracing::info!(
+            bytes = rewritten.bytes,
+            "rewrote the store's files, which were not encrypted as configured"
+        );
+    }
     if report.values_dropped > 0 || !report.unknown_metrics.is_empty() {
         tracing::warn!(
             values_dropped = report.values_dropped,

@@ -25,6 +25,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct FleetView {
     pub(crate) facts: Facts,
     pub(crate) assessment: FleetAssessment,
+    /// Feeds that were ever taken, when the forecasts were made.
+    pub(crate) tick: u64,
     /// Steps with samples that the forecasts were made from, over all servers.
     pub(crate) input_points: usize,
 }

@@ -1,12 +1,12 @@
 //! What requests and the inference thread share: the window and the newest snapshot.
 //!
-//! Owns the snapshot's lock; the window is in its store, which locks it for as long as a batch takes to add
-//! or a clone to make. The snapshot is immutable, and its lock is held for a change of pointers only, so that
-//! readers never wait for a forecast.
+//! The window is in its store, which locks it for as long as a batch takes to add or a clone to make. The snapshot
+//! is immutable and in the hub, which hands it on to live streams; its lock is held for a change of pointers only,
+//! so that readers never wait for a forecast.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tft_core::schema::Schema;
@@ -16,6 +16,7 @@ use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWi
 
 use crate::clock::Clock;
 use crate::http::BodyType;
+use crate::hub::Hub;
 use crate::snapshot::Snapshot;
 
 /// The shared state of the service.
@@ -26,7 +27,7 @@ pub(crate) struct ServiceState {
     clock: Arc<dyn Clock>,
     store: Store,
     warm_up: Mutex<WarmUp>,
-    snapshot: RwLock<Arc<Snapshot>>,
+    hub: Hub,
     has_forecast: AtomicBool,
     wake: SyncSender<()>,
 }
@@ -67,7 +68,7 @@ impl ServiceState {
         store: Store,
         history_steps_needed: usize,
         clock: Arc<dyn Clock>,
-        snapshot: Snapshot,
+        hub: Hub,
         wake: SyncSender<()>,
     ) -> Self {
         let schema = store.window().schema().clone();
@@ -77,7 +78,7 @@ impl ServiceState {
             clock,
             store,
             warm_up: Mutex::default(),
-            snapshot: RwLock::new(Arc::new(snapshot)),
+            hub,
             has_forecast: AtomicBool::new(false),
             wake,
         }
@@ -112,12 +113,12 @@ impl ServiceState {
 
     /// Returns the newest forecasts and what follows from them.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+        self.hub.snapshot()
     }
 
-    /// Replaces the snapshot.
+    /// Replaces the snapshot, and tells live streams.
     pub(crate) fn publish(&self, snapshot: Snapshot) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.hub.publish(Arc::new(snapshot));
         self.has_forecast.store(true, Ordering::Release);
     }
 
@@ -130,6 +131,11 @@ impl ServiceState {
     /// Says how many steps of history the model needs from now on.
     pub(crate) fn set_history_steps_needed(&self, steps: usize) {
         self.history_steps_needed.store(steps, Ordering::Release);
+    }
+
+    /// Returns where snapshots are published.
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Returns whether the inference thread has ever published.

@@ -167,12 +167,11 @@ pub(super) fn times(column: &dyn Array) -> Result<Vec<Timestamp>, (usize, Option
         column.as_primitive_opt::<TimestampMillisecondType>().filter(|_| column.null_count() == 0)
     {
         let times = millis.values().iter().map(|&millis| Timestamp::from_millis(millis)).collect::<Vec<_>>();
-        // Those that cannot be times have been moved to where they can.
-        if times
-            .iter()
-            .zip(millis.values())
-            .fold(true, |same, (time, &millis)| same & (time.as_millis() == millis))
-        {
+        // Those that cannot be times have been moved to where they can. Counted to the end, so that several are
+        // compared at once.
+        let differing =
+            times.iter().zip(millis.values()).filter(|(time, millis)| time.as_millis() != **millis);
+        if differing.count() == 0 {
             return Ok(times);
         }
     }

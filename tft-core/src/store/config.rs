@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "encryption")]
+use super::key::EncryptionKey;
 use crate::error::{Error, ErrorKind};
 
 /// When [`Store::commit`](super::Store::commit) returns, and so what an acknowledgement is worth.
@@ -26,11 +28,11 @@ pub enum SyncMode {
     Never,
 }
 
-/// How a [`Store`](super::Store) keeps its log.
+/// How a [`Store`](super::Store) keeps its files.
 ///
 /// # Defaults
 /// [`SyncMode::Interval`]; a log of at most one gibibyte; a checkpoint when the log has half of the bytes of the one
-/// before, at least 16 and at most 32 MiB.
+/// before, at least 16 and at most 32 MiB; no encryption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
@@ -44,6 +46,16 @@ pub struct StoreConfig {
     /// Bytes of log from which on a checkpoint is due, however large the one before was: what the next start has
     /// to replay. At least [`StoreConfig::LOG_BYTES_MIN`].
     pub replay_bytes_max: u64,
+    /// What the checkpoint and the log are encrypted with; they are plain if there is none. A key is no part of a
+    /// serialised configuration.
+    #[cfg(feature = "encryption")]
+    #[serde(skip)]
+    pub key: Option<EncryptionKey>,
+    /// Keys that the files may still be encrypted with. [`Store::open`](super::Store::open) rewrites what is not as
+    /// [`key`](Self::key) says, so that they are needed once only.
+    #[cfg(feature = "encryption")]
+    #[serde(skip)]
+    pub previous_keys: Vec<EncryptionKey>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +94,10 @@ impl Default for StoreConfig {
             log_bytes_max: 1 << 30,
             checkpoint_log_bytes_min: 16 << 20,
             replay_bytes_max: 32 << 20,
+            #[cfg(feature = "encryption")]
+            key: None,
+            #[cfg(feature = "encryption")]
+            previous_keys: Vec::new(),
         }
     }
 }

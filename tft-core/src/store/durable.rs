@@ -20,6 +20,7 @@ use super::log::recover::{self, Covered, Recovered};
 use super::log::{FRAME_BYTES_MAX, batch, segment};
 use super::open_log::{Log, Place, is_removed, lock_files};
 use super::report::{CheckpointReport, RecoveryReport, SetAside};
+use super::sealing::{self, Keyring};
 use super::storage::{FileSystem, Storage, directory_of, name_of};
 use super::{FILE_BYTES_MAX, SaveReport, file, read, write};
 use crate::error::Error;
@@ -106,12 +107,14 @@ impl Store {
     /// what they hold.
     ///
     /// A corrupt checkpoint or segment is moved aside and reported, never deleted: the store opens with what
-    /// can be read, and the [`RecoveryReport`] says what could not.
+    /// can be read, and the [`RecoveryReport`] says what could not. If a file is not encrypted as the configuration
+    /// says, a checkpoint is saved at once and what it makes superfluous removed; then no such file is left.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if another process has it open;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the window is not empty, or a file is of a newer
     /// format or of no format that this crate reads; [`InvalidConfig`](crate::ErrorKind::InvalidConfig);
+    /// [`Encrypted`](crate::ErrorKind::Encrypted) if no key given opens a file, before any is changed;
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) if the checkpoint is larger than the window allows;
     /// [`Io`](crate::ErrorKind::Io) if a file cannot be read or written.
     pub fn open(
@@ -138,17 +141,27 @@ impl Store {
         if window.server_count() > 0 {
             return Err(LogError::WindowNotEmpty { servers: window.server_count() }.into());
         }
+        let keyring = Keyring::of(&config);
         let lock = lock_files(&*storage, path)?;
+        let checkpoint = read_checkpoint(&*storage, path)?;
+        let is_as_configured = sealing::is_as_configured(&*storage, path, checkpoint.as_ref(), &keyring)?;
         let mut report = RecoveryReport {
             temporary_files_removed: file::sweep(&*storage, path)
                 .map_err(|source| LogError::io(path, "removing temporary files beside it", source))?,
             ..RecoveryReport::default()
         };
-        let covered = load_checkpoint(&*storage, path, &mut window, &mut report, now)?;
-        let recovered = recover::recover(&*storage, path, covered, (&mut window, &mut report), now)?;
-        let log = Log::go_on(&*storage, path, &window, (covered, report.checkpoint_bytes, recovered))?;
+        let files = (&*storage, &keyring);
+        let covered = load_checkpoint(files, path, checkpoint, (&mut window, &mut report), now)?;
+        let recovered = recover::recover(files, path, covered, (&mut window, &mut report), now)?;
+        // Also a segment that could only be read as if its header were whole.
+        let is_as_configured = is_as_configured && !recovered.has_other_key;
+        let log = Log::go_on(files, path, &window, (covered, report.checkpoint_bytes, recovered))?;
         let place = Place::new((storage, lock), path, config, &log);
-        Ok((Self::of(window, log, place), report))
+        let store = Self::of(window, log, place);
+        if !is_as_configured {
+            report.rewritten = store.rewrite(now, |_| true)?;
+        }
+        Ok((store, report))
     }
 
     /// Keeps a window at `path`, where there is no store yet: when this returns, its checkpoint is durable and its
@@ -178,14 +191,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Self, SaveReport), Error> {
         config.validate()?;
+        let keyring = Keyring::of(&config);
         let lock = lock_files(&*storage, path)?;
         if is_kept(&*storage, path)? {
             return Err(LogError::Exists { path: path.to_owned() }.into());
         }
-        let saved = file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), file))
-            .map_err(|error| error.at(path))?;
-        let log =
-            Log::go_on(&*storage, path, &window, (Covered::UpTo(0), saved.bytes, Recovered::nothing()))?;
+        let saved =
+            file::replace(&*storage, path, |file| write::write(&window, (now, Some(0)), &keyring, file))
+                .map_err(|error| error.at(path))?;
+        let files = (&*storage, &keyring);
+        let log = Log::go_on(files, path, &window, (Covered::UpTo(0), saved.bytes, Recovered::nothing()))?;
         let place = Place::new((storage, lock), path, config, &log);
         Ok((Self::of(window, log, place), saved))
     }
@@ -374,7 +389,7 @@ impl Store {
         let change = |window: &mut RollingWindow| change(window) | (window.expire(now).steps > 0);
         let Some(cut) = self.cut(place, change)? else { return Ok(None) };
         let saved = file::replace(&*place.storage, &place.path, |file| {
-            write::write(&cut.window, (now, Some(cut.sequence)), file)
+            write::write(&cut.window, (now, Some(cut.sequence)), &place.keyring, file)
         })
         .map_err(|error| error.at(&place.path))?;
         let (segments_removed, segments_left) = self.covered(place, &cut, saved.bytes, now)?;
@@ -477,22 +492,26 @@ fn is_kept(storage: &dyn Storage, path: &Path) -> Result<bool, Error> {
     Ok(has_checkpoint || !segment::list(storage, path).map_err(failed)?.is_empty())
 }
 
+/// Returns the bytes of the checkpoint, if there is one.
+fn read_checkpoint(storage: &dyn Storage, path: &Path) -> Result<Option<Bytes>, Error> {
+    match file::read(storage, path, FILE_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.at(path)),
+    }
+}
+
 /// Fills the window from the checkpoint, if there is one.
 fn load_checkpoint(
-    storage: &dyn Storage,
+    (storage, keyring): (&dyn Storage, &Keyring),
     path: &Path,
-    window: &mut RollingWindow,
-    report: &mut RecoveryReport,
+    checkpoint: Option<Bytes>,
+    (window, report): (&mut RollingWindow, &mut RecoveryReport),
     now: Timestamp,
 ) -> Result<Covered, Error> {
-    let bytes = match file::read(storage, path, FILE_BYTES_MAX) {
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Covered::UpTo(0));
-        }
-        bytes => bytes.map_err(|error| error.at(path))?,
-    };
+    let Some(bytes) = checkpoint else { return Ok(Covered::UpTo(0)) };
     report.checkpoint_bytes = bytes.len() as u64;
-    match read::read(Bytes::from(bytes), window.clone()).map_err(|error| error.at(path)) {
+    match read::read(bytes, window.clone(), keyring).map_err(|error| error.at(path)) {
         Ok((loaded, loading)) => {
             *window = loaded;
             let covered = loading.log_sequence.map_or(Covered::Unknown, Covered::UpTo);

@@ -6,6 +6,7 @@ use arrow_schema::DataType;
 use parquet::errors::ParquetError;
 
 use super::pickle::PickleError;
+use super::sealing::SealError;
 use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,8 @@ pub(super) enum StoreError {
     #[error("footer key `{key}` has `{value}`, expected is {expected}")]
     FooterKey { key: &'static str, value: String, expected: &'static str },
     #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
     Pickle(#[from] PickleError),
     #[error("does not fit into the window")]
     Window { source: Error },
@@ -82,6 +85,7 @@ impl StoreError {
             | Self::Compression { .. }
             | Self::ColumnType { .. } => ErrorKind::InvalidInput,
             Self::TooMany { .. } => ErrorKind::LimitExceeded,
+            Self::Seal(error) => error.kind(),
             Self::Pickle(error) => error.kind(),
             Self::Encode { .. } => ErrorKind::Internal,
             Self::Window { source } => source.kind(),

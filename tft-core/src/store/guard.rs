@@ -9,6 +9,7 @@ use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::error::StoreError;
+use super::sealing::{self, MODULAR_MAGIC};
 
 /// Most entries in the footer's list of columns; 256 metrics and what other tools add.
 const SCHEMA_ELEMENTS_MAX: usize = 1_024;
@@ -24,6 +25,8 @@ const DEPTH_MAX: usize = 16;
 
 const MAGIC: &[u8; 4] = b"PAR1";
 const TRAILER_BYTES: usize = 8;
+/// The nonce and the tag of what is encrypted.
+const MODULE_BYTES_MIN: usize = 12 + 16;
 
 /// A position in Thrift's compact protocol; `end` is where the structure must be over.
 struct Compact<'a> {
@@ -33,23 +36,57 @@ struct Compact<'a> {
 
 /// Checks the trailer and every count in the footer.
 pub(super) fn check_footer(bytes: &[u8]) -> Result<(), StoreError> {
-    let not_parquet = |reason| StoreError::NotParquet { reason };
-    let Some(body) = bytes.len().checked_sub(TRAILER_BYTES).filter(|&body| body >= MAGIC.len()) else {
-        return Err(not_parquet("it is too short"));
-    };
-    if !bytes.starts_with(MAGIC) || !bytes.ends_with(MAGIC) {
-        return Err(not_parquet("it does not start and end with `PAR1`"));
+    if sealing::is_modular(bytes) {
+        return check_sealed_footer(bytes).map(drop);
     }
-    let length = bytes[body..body + 4].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
-    let Some(start) = body.checked_sub(length).filter(|&start| start >= MAGIC.len()) else {
-        return Err(not_parquet("its footer is longer than itself"));
-    };
-    let mut footer = Compact { bytes: &bytes[..body], at: start };
+    let mut footer = footer_of(bytes, *MAGIC)?;
     footer.fields(0, |footer, id, kind| match (id, kind) {
         (2, LIST) => footer.list(0, SCHEMA_ELEMENTS_MAX),
         (4, LIST) => footer.list(0, ROW_GROUPS_MAX),
         _ => footer.skip(kind, 0),
     })
+}
+
+/// Checks the trailer of an encrypted file and what stands before its footer in clear text; returns what it says of
+/// its key. What is encrypted needs no check: only who has the key can have written it.
+pub(super) fn check_sealed_footer(bytes: &[u8]) -> Result<&[u8], StoreError> {
+    let mut footer = footer_of(bytes, *MODULAR_MAGIC)?;
+    let mut key_metadata: &[u8] = &[];
+    footer.fields(0, |footer, id, kind| match (id, kind) {
+        (2, BINARY) => {
+            let length = footer.count()?;
+            key_metadata = footer.bytes.get(footer.at..footer.at + length).unwrap_or_default();
+            footer.advance(length)
+        }
+        _ => footer.skip(kind, 0),
+    })?;
+    footer.module()?;
+    if footer.at != footer.bytes.len() {
+        return Err(footer.damaged("its footer does not end where it should"));
+    }
+    Ok(key_metadata)
+}
+
+/// Returns a file's footer, which starts and ends with `magic`.
+fn footer_of(bytes: &[u8], magic: [u8; 4]) -> Result<Compact<'_>, StoreError> {
+    let not_parquet = |reason| StoreError::NotParquet { reason };
+    let Some(body) = bytes.len().checked_sub(TRAILER_BYTES).filter(|&body| body >= MAGIC.len()) else {
+        return Err(not_parquet("it is too short"));
+    };
+    if !bytes.starts_with(&magic) || !bytes.ends_with(&magic) {
+        let is_plain = magic == *MAGIC;
+        let expected = if is_plain {
+            "it does not start and end with `PAR1`"
+        } else {
+            "it does not start and end with `PARE`"
+        };
+        return Err(not_parquet(expected));
+    }
+    let length = bytes[body..body + 4].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    let Some(start) = body.checked_sub(length).filter(|&start| start >= MAGIC.len()) else {
+        return Err(not_parquet("its footer is longer than itself"));
+    };
+    Ok(Compact { bytes: &bytes[..body], at: start })
 }
 
 /// Checks the place of every column chunk that will be read, and every page header in it.
@@ -83,6 +120,12 @@ fn check_chunk(bytes: &[u8], chunk: &ColumnChunkMetaData) -> Result<(), StoreErr
         return Err(StoreError::Damaged { at: 0, reason: "a column lies outside of the file" });
     };
     let mut pages = Compact { bytes: &bytes[..end], at: start };
+    if sealing::is_sealed(chunk) {
+        while pages.at < end {
+            pages.module()?;
+        }
+        return Ok(());
+    }
     while pages.at < end {
         let encoding = pages.page()?;
         if UNBOUNDED_ENCODINGS.contains(&encoding) {
@@ -127,6 +170,19 @@ impl Compact<'_> {
         }
         self.at += packed as usize;
         Ok(encoding)
+    }
+
+    /// Passes something encrypted: its length, a nonce, the content and a tag.
+    fn module(&mut self) -> Result<(), StoreError> {
+        let mut length = [0; 4];
+        for byte in &mut length {
+            *byte = self.byte()?;
+        }
+        let length = u32::from_le_bytes(length) as usize;
+        if length < MODULE_BYTES_MIN {
+            return Err(self.damaged("something encrypted is shorter than it can be"));
+        }
+        self.advance(length)
     }
 
     /// Passes a structure within a page header and notes one of its numbers.

@@ -5,6 +5,9 @@
 //! whole; the log lies beside it in segments named `<checkpoint>.log-<first sequence>`. Files are reached
 //! through [`Storage`], so that tests can fail any operation. `docs/format.md` writes every byte down.
 //!
+//! With the feature `encryption` and a key in the [`StoreConfig`] everything that is written is encrypted, and plain
+//! files that are found are rewritten at once; a file that no key given opens is refused and left as it is.
+//!
 //! [`save`], [`load`], [`encode`] and [`decode`] are the checkpoint alone, without a log.
 //!
 //! # Format of the checkpoint
@@ -46,6 +49,8 @@ mod export;
 mod file;
 mod footer;
 mod guard;
+#[cfg(feature = "encryption")]
+mod key;
 mod log;
 mod open_log;
 pub mod pickle;
@@ -53,6 +58,7 @@ mod read;
 mod removal;
 mod report;
 mod rows;
+mod sealing;
 mod storage;
 mod texts;
 mod values;
@@ -65,6 +71,8 @@ use bytes::Bytes;
 pub use config::{StoreConfig, SyncMode};
 pub use durable::{Store, Ticket, WindowGuard};
 pub use export::{ExportedSample, ServerExport};
+#[cfg(feature = "encryption")]
+pub use key::EncryptionKey;
 pub use report::{CheckpointReport, LogDamage, RecoveryReport, Removal, SetAside};
 pub use storage::{FileSystem, Storage, StorageFile};
 
@@ -72,6 +80,7 @@ use crate::error::Error;
 use crate::schema::Schema;
 use crate::time::Timestamp;
 use crate::window::{RollingWindow, WindowConfig};
+use sealing::Keyring;
 
 /// Most bytes of a checkpoint that is loaded; it is read into memory as a whole.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
@@ -120,7 +129,9 @@ pub struct LoadReport {
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming what the operating system refused; the old file is then
 /// as it was, and no temporary one is left.
 pub fn save(window: &RollingWindow, path: &Path, saved_at: Timestamp) -> Result<SaveReport, Error> {
-    let saved = file::replace(&FileSystem, path, |file| write::write(window, (saved_at, None), file));
+    let saved = file::replace(&FileSystem, path, |file| {
+        write::write(window, (saved_at, None), &Keyring::empty(), file)
+    });
     saved.map_err(|error| error.at(path))
 }
 
@@ -138,7 +149,7 @@ pub fn save(window: &RollingWindow, path: &Path, saved_at: Timestamp) -> Result<
 pub fn load(path: &Path, schema: Schema, config: WindowConfig) -> Result<(RollingWindow, LoadReport), Error> {
     let window = RollingWindow::new(schema, config)?;
     let bytes = file::read(&FileSystem, path, FILE_BYTES_MAX).map_err(|error| error.at(path))?;
-    read::read(Bytes::from(bytes), window).map_err(|error| error.at(path))
+    read::read(Bytes::from(bytes), window, &Keyring::empty()).map_err(|error| error.at(path))
 }
 
 /// Moves a file that cannot be loaded to `<name>.corrupt-<yyyymmddThhmmssZ>` and returns the new path; a
@@ -156,7 +167,7 @@ pub fn quarantine(path: &Path, at: Timestamp) -> Result<PathBuf, Error> {
 /// None that the content of a window could cause.
 pub fn encode(window: &RollingWindow, saved_at: Timestamp) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    write::write(window, (saved_at, None), &mut bytes)?;
+    write::write(window, (saved_at, None), &Keyring::empty(), &mut bytes)?;
     Ok(bytes)
 }
 
@@ -170,5 +181,5 @@ pub fn decode(
     config: WindowConfig,
 ) -> Result<(RollingWindow, LoadReport), Error> {
     let window = RollingWindow::new(schema, config)?;
-    Ok(read::read(Bytes::from(bytes), window)?)
+    Ok(read::read(Bytes::from(bytes), window, &Keyring::empty())?)
 }

@@ -14,8 +14,9 @@ use super::durable::Ticket;
 use super::log::error::LogError;
 use super::log::frame;
 use super::log::header::Header;
-use super::log::recover::{Covered, Recovered, Tail};
+use super::log::recover::{Covered, Recovered};
 use super::log::segment::{Failure, Segment};
+use super::sealing::Keyring;
 use super::storage::{Storage, beside, directory_of};
 use crate::error::Error;
 use crate::window::RollingWindow;
@@ -26,6 +27,7 @@ pub(super) struct Place {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) path: PathBuf,
     pub(super) config: StoreConfig,
+    pub(super) keyring: Keyring,
     pub(super) commit: Commit,
     pub(super) _lock: Box<dyn Any + Send + Sync>,
 }
@@ -55,7 +57,8 @@ impl Place {
     ) -> Self {
         let directory = directory_of(path).to_owned();
         let commit = Commit::new(Arc::clone(&storage), directory, log.segment.file(), log.newest);
-        Self { storage, path: path.to_owned(), config, commit, _lock: lock }
+        let keyring = Keyring::of(&config);
+        Self { storage, path: path.to_owned(), config, keyring, commit, _lock: lock }
     }
 
     /// Lets no frame follow a failure that could not be undone.
@@ -70,27 +73,23 @@ impl Place {
 impl Log {
     /// Goes on with the last segment, or begins one.
     pub(super) fn go_on(
-        storage: &dyn Storage,
+        (storage, keyring): (&dyn Storage, &Keyring),
         path: &Path,
         window: &RollingWindow,
         (covered, checkpoint_bytes, recovered): (Covered, u64, Recovered),
     ) -> Result<Self, Error> {
-        let Recovered { newest, last, mut older, damaged } = recovered;
+        let Recovered { newest, last, mut older, damaged, .. } = recovered;
         let header = Header::new(window.schema(), newest + 1);
         let segment = match last {
-            Some(Tail { path, header: tail, length, next })
-                if tail.has_schema_of(&header) && next == header.first_sequence =>
-            {
-                Segment::resume(storage, path, tail.first_sequence, length)?
-            }
+            Some(tail) if tail.can_take(&header, keyring) => Segment::resume(storage, tail)?,
             tail => {
-                // An empty segment of another schema has the name that the new one takes.
+                // An empty segment of another schema or key has the name that the new one takes.
                 let tail = tail.filter(|tail| tail.header.first_sequence != header.first_sequence);
                 older.extend(tail.map(|tail| (tail.path, tail.length)));
                 for path in older.iter().map(|(path, _)| path).chain(&damaged) {
                     sync(storage, path)?;
                 }
-                Segment::create(storage, path, &header).map_err(|failure| failure.error)?
+                Segment::create(storage, path, &header, keyring).map_err(|failure| failure.error)?
             }
         };
         // What was read may not be durable yet, and the next feed's promise rests on it.
@@ -102,14 +101,14 @@ impl Log {
         Ok(Self { segment, newest, covered, checkpoint_bytes, older, damaged })
     }
 
-    pub(super) fn append(&mut self, place: &Place, frame: &mut [u8]) -> Result<Ticket, LogError> {
+    pub(super) fn append(&mut self, place: &Place, frame: &mut Vec<u8>) -> Result<Ticket, LogError> {
         place.commit.check()?;
+        let sequence = self.newest + 1;
+        frame::seal(frame, sequence, self.segment.key()).map_err(LogError::Unsealable)?;
         let (bytes, max) = (self.bytes() + frame.len() as u64, place.config.log_bytes_max);
         if bytes > max {
             return Err(LogError::Full { bytes: self.bytes(), max });
         }
-        let sequence = self.newest + 1;
-        frame::seal(frame, sequence);
         self.segment.append(frame).map_err(|failure| place.note(failure))?;
         self.newest = sequence;
         place.commit.appended(sequence);
@@ -118,7 +117,7 @@ impl Log {
 
     pub(super) fn begin_segment(&mut self, place: &Place, window: &RollingWindow) -> Result<(), LogError> {
         let header = Header::new(window.schema(), self.newest + 1);
-        let begun = Segment::create(&*place.storage, &place.path, &header);
+        let begun = Segment::create(&*place.storage, &place.path, &header, &place.keyring);
         let begun = begun.map_err(|failure| place.note(failure))?;
         let ended = std::mem::replace(&mut self.segment, begun);
         if ended.path() != self.segment.path() {

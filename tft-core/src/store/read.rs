@@ -12,12 +12,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
 use super::columns::{Columns, Texts, metric_values, text_type, times};
 use super::error::StoreError;
 use super::footer::Footer;
 use super::rows::{ColumnRows, Rows, Run, profile_of};
+use super::sealing::Keyring;
 use super::{LoadReport, checksum, guard};
 use crate::schema::{Schema, Status};
 use crate::time::abbreviate;
@@ -30,12 +31,16 @@ const BATCH_ROWS: usize = 4_096;
 const UNORDERED_ROWS_MAX: u64 = 4_000_000;
 
 /// Reads a file into an empty window.
-pub(super) fn read(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
+pub(super) fn read(
+    bytes: Bytes,
+    window: RollingWindow,
+    keyring: &Keyring,
+) -> Result<(RollingWindow, LoadReport), StoreError> {
     guard::check_footer(&bytes)?;
     // The reader (parquet 59.3) asserts what it should check: one flipped byte in the definition levels of a
     // column ends in "offset + len out of bounds" (`flipped_bytes_of_a_foreign_file_never_panic`). What it
     // works on is dropped with it, so that no broken state is left behind.
-    catch_unwind(AssertUnwindSafe(|| read_checked(bytes, window)))
+    catch_unwind(AssertUnwindSafe(|| read_checked(bytes, window, keyring)))
         .unwrap_or_else(|panic| Err(StoreError::Panicked { message: message_of(&*panic) }))
 }
 
@@ -44,9 +49,12 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     abbreviate(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message"))
 }
 
-fn read_checked(bytes: Bytes, window: RollingWindow) -> Result<(RollingWindow, LoadReport), StoreError> {
-    let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
-    let metadata = metadata.parse_and_finish(&bytes).map_err(reading)?;
+fn read_checked(
+    bytes: Bytes,
+    window: RollingWindow,
+    keyring: &Keyring,
+) -> Result<(RollingWindow, LoadReport), StoreError> {
+    let metadata = keyring.read_footer(&bytes)?;
     checksum::verify(&bytes, &metadata)?;
     let footer = Footer::read(&metadata)?;
     let rows_max = if footer.is_ordered() { rows_max(window.config()) } else { UNORDERED_ROWS_MAX };

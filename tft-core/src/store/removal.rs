@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
+use bytes::Bytes;
+
 use super::durable::Store;
 use super::export::ServerExport;
-use super::file;
 use super::log::error::LogError;
 use super::open_log::Place;
-use super::report::Removal;
+use super::report::{CheckpointReport, Removal};
 use super::storage::directory_of;
+use super::{FILE_BYTES_MAX, file, read};
 use crate::error::Error;
 use crate::time::Timestamp;
+use crate::window::RollingWindow;
 
 impl Store {
     /// Removes every trace of a server, known by its whole name, from the window, the checkpoint and the log.
@@ -27,18 +30,11 @@ impl Store {
     /// removed: the window has forgotten the server, the files may not have; call it again.
     pub fn remove_server(&self, name: &str, now: Timestamp) -> Result<Removal, Error> {
         let mut was_known = false;
-        let saved = self.checkpoint_after(now, |window| {
+        self.rewrite(now, |window| {
             was_known = window.remove(name);
             true
         })?;
         let Some(place) = &self.place else { return Ok(Removal { was_known, set_aside: Vec::new() }) };
-        let is_left = |error| LogError::io(&place.path, "removing files that held it", error);
-        if saved.is_some_and(|saved| saved.segments_left > 0) {
-            return Err(is_left(std::io::Error::other("segments of the log are left")).into());
-        }
-        let _no_checkpoint_is_written = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        file::sweep(&*place.storage, &place.path).map_err(is_left)?;
-        place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
         Ok(Removal { was_known, set_aside: set_aside(place)? })
     }
 
@@ -61,6 +57,40 @@ impl Store {
         let synced = place.storage.sync_directory(directory_of(&place.path));
         synced.map_err(|source| LogError::io(&place.path, "syncing its directory", source))?;
         Ok(files)
+    }
+
+    /// Changes the window and saves it, so that no file that the store reads is left that was written before.
+    pub(super) fn rewrite(
+        &self,
+        now: Timestamp,
+        change: impl FnOnce(&mut RollingWindow) -> bool,
+    ) -> Result<Option<CheckpointReport>, Error> {
+        let saved = self.checkpoint_after(now, change)?;
+        let Some(place) = &self.place else { return Ok(None) };
+        let is_left = |error| LogError::io(&place.path, "removing files that were written before", error);
+        if saved.as_ref().is_some_and(|saved| saved.segments_left > 0) {
+            return Err(is_left(std::io::Error::other("segments of the log are left")).into());
+        }
+        let _no_checkpoint_is_written = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        file::sweep(&*place.storage, &place.path).map_err(is_left)?;
+        place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
+        Ok(saved)
+    }
+
+    /// Reads the checkpoint from its file, to look at what it holds now; none if the window is kept nowhere.
+    ///
+    /// # Errors
+    /// As [`load`](super::load).
+    pub fn read_checkpoint(&self) -> Result<Option<RollingWindow>, Error> {
+        let Some(place) = &self.place else { return Ok(None) };
+        let (schema, config) = {
+            let window = self.window();
+            (window.schema().clone(), window.config().clone())
+        };
+        let window = RollingWindow::new(schema, config)?;
+        let read = file::read(&*place.storage, &place.path, FILE_BYTES_MAX)
+            .and_then(|bytes| read::read(Bytes::from(bytes), window, &place.keyring));
+        read.map(|(window, _)| Some(window)).map_err(|error| error.at(&place.path))
     }
 
     /// Returns everything that is kept of a server; none if it is not known.

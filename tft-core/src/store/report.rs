@@ -40,6 +40,8 @@ pub struct RecoveryReport {
     pub damage: Vec<LogDamage>,
     /// Files removed that a crash left half written.
     pub temporary_files_removed: usize,
+    /// The checkpoint that was saved at once, because files were not encrypted as the configuration says.
+    pub rewritten: Option<CheckpointReport>,
 }
 
 /// A file that cannot be used and was kept under another name.

@@ -12,12 +12,13 @@ use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnPath;
 
 use super::checksum::{CREATED_BY, Hashing};
 use super::error::StoreError;
+use super::sealing::Keyring;
 use super::texts::TextRuns;
 use super::values::ValuePages;
 use super::{SaveReport, footer};
@@ -33,10 +34,13 @@ const SERVER_COLUMN: usize = 1;
 pub(super) fn write<W: Write + Send>(
     window: &RollingWindow,
     (saved_at, log_sequence): (Timestamp, Option<u64>),
+    keyring: &Keyring,
     sink: W,
 ) -> Result<SaveReport, StoreError> {
     let keys = footer::keys(window, saved_at, log_sequence);
-    let mut writer = Writer::new(window, keys, sink).map_err(writing)?;
+    let properties = keyring.seal_properties(properties(window, keys))?.build();
+    let pages = (!keyring.is_sealing()).then(ValuePages::default);
+    let mut writer = Writer::new(window, (properties, pages), sink).map_err(writing)?;
     let mut rows = StoredRows::new(window);
     let mut row_count = 0;
     for server in window.servers() {
@@ -56,18 +60,23 @@ struct Writer<W: Write + Send> {
     file: SerializedFileWriter<Hashing<W>>,
     fields: Arc<ArrowSchema>,
     columns: ArrowRowGroupWriterFactory,
-    pages: ValuePages,
+    /// For columns that this crate writes itself; none if pages are encrypted, which only the parquet crate can.
+    pages: Option<ValuePages>,
 }
 
 impl<W: Write + Send> Writer<W> {
-    fn new(window: &RollingWindow, keys: Vec<KeyValue>, sink: W) -> Result<Self, ParquetError> {
+    fn new(
+        window: &RollingWindow,
+        (properties, pages): (WriterProperties, Option<ValuePages>),
+        sink: W,
+    ) -> Result<Self, ParquetError> {
         // Without the embedded Arrow schema, text is plain text for every reader and not a dictionary type.
         let fields = Arc::new(fields(window.schema()));
         let schema = ArrowSchemaConverter::new().convert(&fields)?;
-        let properties = Arc::new(properties(window, keys));
-        let file = SerializedFileWriter::new(Hashing::new(sink), schema.root_schema_ptr(), properties)?;
+        let (sink, properties) = (Hashing::new(sink), Arc::new(properties));
+        let file = SerializedFileWriter::new(sink, schema.root_schema_ptr(), properties)?;
         let columns = ArrowRowGroupWriterFactory::new(&file, fields.clone());
-        Ok(Self { file, fields, columns, pages: ValuePages::default() })
+        Ok(Self { file, fields, columns, pages })
     }
 
     /// Writes rows as a row group.
@@ -86,14 +95,16 @@ impl<W: Write + Send> Writer<W> {
                 1..=3 => {
                     let mut texts = TextRuns::default();
                     rows.visit_texts(index - 1, |text, count| texts.push(text, count));
-                    if texts.are_long() {
+                    if self.pages.is_some() && texts.are_long() {
                         texts.append(descriptor, index == SERVER_COLUMN, &mut group)?;
                         continue;
                     }
                     texts.into_array()
                 }
                 _ => {
-                    if self.pages.append((rows, index - 4), descriptor, &mut group)? {
+                    if let Some(pages) = &mut self.pages
+                        && pages.append((rows, index - 4), descriptor, &mut group)?
+                    {
                         continue;
                     }
                     values_with_gaps(rows, index - 4)
@@ -140,7 +151,7 @@ fn write_array<W: Write + Send>(
     writer.close()?.append_to_row_group(group)
 }
 
-fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
+fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
@@ -160,7 +171,7 @@ fn properties(window: &RollingWindow, keys: Vec<KeyValue>) -> WriterProperties {
         let column = ColumnPath::from(metric.name.as_str());
         properties = properties.set_column_dictionary_enabled(column, false);
     }
-    properties.build()
+    properties
 }
 
 fn writing(source: ParquetError) -> StoreError {

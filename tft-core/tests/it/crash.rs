@@ -17,6 +17,18 @@ const FEEDS: usize = 12;
 const CHECKPOINTS: [usize; 2] = [4, 9];
 const MODES: [SyncMode; 3] = [SyncMode::Always, SyncMode::Interval, SyncMode::Never];
 
+/// The configurations of a mode: plain, and encrypted if this build can.
+fn configs(sync: SyncMode) -> Vec<StoreConfig> {
+    let plain = StoreConfig { sync, ..StoreConfig::default() };
+    #[cfg(feature = "encryption")]
+    {
+        let key = Some(store::EncryptionKey::new([7; 32]));
+        vec![plain.clone(), StoreConfig { key, ..plain }]
+    }
+    #[cfg(not(feature = "encryption"))]
+    vec![plain]
+}
+
 fn path() -> &'static Path {
     Path::new("store/window.parquet")
 }
@@ -47,16 +59,20 @@ fn state(feeds: &[usize]) -> Vec<u8> {
     store::encode(&window, at(0)).unwrap()
 }
 
-fn open(disk: &Disk, sync: SyncMode) -> Result<(Store, RecoveryReport), Error> {
-    let config = StoreConfig { sync, ..StoreConfig::default() };
-    Store::open_on(Arc::new(disk.clone()), path(), window(), config, at(0))
+fn open(disk: &Disk, config: &StoreConfig) -> Result<(Store, RecoveryReport), Error> {
+    Store::open_on(Arc::new(disk.clone()), path(), window(), config.clone(), at(0))
+}
+
+/// The same with every feed synced.
+fn always(config: &StoreConfig) -> StoreConfig {
+    StoreConfig { sync: SyncMode::Always, ..config.clone() }
 }
 
 /// Opens an image and returns which feeds it has. What is missing before the last of them must be reported, and
 /// come after the feeds that were promised.
-fn feeds_in(image: &Image, promised: usize) -> (Vec<usize>, RecoveryReport) {
-    let disk = Disk::with(image);
-    let (store, report) = open(&disk, SyncMode::Always).unwrap();
+fn feeds_in(image: &Image, promised: usize, config: &StoreConfig) -> (Vec<usize>, RecoveryReport) {
+    let (disk, config) = (Disk::with(image), always(config));
+    let (store, report) = open(&disk, &config).unwrap();
     let (found, missing): (Vec<_>, Vec<_>) = {
         let window = store.window();
         (1..=FEEDS).partition(|number| window.server(&format!("only-{number}")).is_some())
@@ -79,13 +95,14 @@ fn feeds_in(image: &Image, promised: usize) -> (Vec<usize>, RecoveryReport) {
     let (_, ticket) = store.append(&feed(FEEDS + 1), at(FEEDS + 1)).unwrap();
     store.commit(ticket).unwrap();
     drop(store);
-    let (store, again) = open(&disk, SyncMode::Always).unwrap();
+    let (store, again) = open(&disk, &config).unwrap();
     assert_eq!(store.window().tick_count() as usize, found.len() + 1, "{report:?} {again:?}");
-    assert_eq!(reported(&again), missing);
-    if report.bytes_skipped > 0 || report.headers_mended > 0 {
+    let is_rewritten = report.rewritten.is_some();
+    assert_eq!(reported(&again), if is_rewritten { vec![] } else { missing });
+    if !is_rewritten && (report.bytes_skipped > 0 || report.headers_mended > 0) {
         store.checkpoint(at(FEEDS + 2)).unwrap().unwrap();
         drop(store);
-        let (store, last) = open(&disk, SyncMode::Always).unwrap();
+        let (store, last) = open(&disk, &config).unwrap();
         assert_eq!((store.window().tick_count() as usize, last.damage), (found.len() + 1, vec![]));
         assert!(disk.image().keys().any(|path| path.to_str().unwrap().contains(".corrupt-")));
     }
@@ -120,14 +137,15 @@ fn run(store: &Store, disk: &Disk, sync: SyncMode) -> Vec<usize> {
 
 #[test]
 fn every_state_that_a_loss_of_power_leaves_opens_with_all_that_was_promised() {
-    for sync in MODES {
+    for config in MODES.into_iter().flat_map(configs) {
         let disk = Disk::default();
-        let (store, _) = open(&disk, sync).unwrap();
+        let (store, _) = open(&disk, &config).unwrap();
+        let sync = config.sync;
         let acknowledged = run(&store, &disk, sync);
         assert_eq!(acknowledged, (1..=FEEDS).collect::<Vec<_>>());
         let mut images = 0;
         disk.crash_images(|promised, image| {
-            let (_, report) = feeds_in(image, promised.unwrap_or(0));
+            let (_, report) = feeds_in(image, promised.unwrap_or(0), &config);
             assert_eq!(report.set_aside, [], "{sync:?}");
             images += 1;
         });
@@ -137,23 +155,23 @@ fn every_state_that_a_loss_of_power_leaves_opens_with_all_that_was_promised() {
 
 #[test]
 fn the_end_of_the_process_loses_nothing_in_any_mode() {
-    for sync in MODES {
+    for config in MODES.into_iter().flat_map(configs) {
         let disk = Disk::default();
-        let (store, _) = open(&disk, sync).unwrap();
+        let (store, _) = open(&disk, &config).unwrap();
         for number in 1..=FEEDS {
             let (_, ticket) = store.append(&feed(number), at(number)).unwrap();
             store.commit(ticket).unwrap();
-            assert_eq!(feeds_in(&disk.image(), number).0.len(), number);
+            assert_eq!(feeds_in(&disk.image(), number, &config).0.len(), number);
             if CHECKPOINTS.contains(&number) {
                 store.checkpoint(at(number)).unwrap().unwrap();
-                assert_eq!(feeds_in(&disk.image(), number).0.len(), number);
+                assert_eq!(feeds_in(&disk.image(), number, &config).0.len(), number);
             }
         }
     }
 }
 
-fn has_all(image: &Image, acknowledged: &[usize], fault: Fault) {
-    let (store, report) = open(&Disk::with(image), SyncMode::Always).unwrap();
+fn has_all(image: &Image, config: &StoreConfig, acknowledged: &[usize], fault: Fault) {
+    let (store, report) = open(&Disk::with(image), config).unwrap();
     let window = store.window();
     for number in acknowledged {
         let server = window.server(&format!("only-{number}"));
@@ -164,20 +182,20 @@ fn has_all(image: &Image, acknowledged: &[usize], fault: Fault) {
 }
 
 /// Runs the script with a fault; returns whether the fault came to its turn.
-fn survives(fault: Fault) -> bool {
+fn survives(fault: Fault, config: &StoreConfig) -> bool {
     let disk = Disk::default();
     disk.fail(Some(fault));
-    let opened = open(&disk, SyncMode::Always);
+    let opened = open(&disk, config);
     let Ok((store, _)) = opened else {
         disk.fail(None);
-        has_all(&disk.image(), &[], fault);
+        has_all(&disk.image(), config, &[], fault);
         return true;
     };
     let mut acknowledged = run(&store, &disk, SyncMode::Always);
     let came = disk.operations() > fault.at;
-    has_all(&disk.image(), &acknowledged, fault);
+    has_all(&disk.image(), config, &acknowledged, fault);
     for image in disk.images_now() {
-        has_all(&image, &acknowledged, fault);
+        has_all(&image, config, &acknowledged, fault);
     }
     disk.fail(None);
     let saved = store.checkpoint(at(FEEDS));
@@ -186,7 +204,7 @@ fn survives(fault: Fault) -> bool {
     store.commit(ticket).unwrap();
     acknowledged.push(FEEDS + 1);
     for image in disk.images_now() {
-        has_all(&image, &acknowledged, fault);
+        has_all(&image, config, &acknowledged, fault);
     }
     came
 }
@@ -195,17 +213,19 @@ fn survives(fault: Fault) -> bool {
 fn whichever_operation_fails_nothing_acknowledged_is_lost() {
     for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
         for lasts in [false, true] {
-            let faults = (0..).map(|at| Fault { at, lasts, kind });
-            let count = faults.take_while(|&fault| survives(fault)).count();
-            assert!(count > 40, "{count}");
+            for config in configs(SyncMode::Always) {
+                let faults = (0..).map(|at| Fault { at, lasts, kind });
+                let count = faults.take_while(|&fault| survives(fault, &config)).count();
+                assert!(count > 40, "{count}");
+            }
         }
     }
 }
 
 /// A disk with feeds in a checkpoint and in one segment, the name of which is returned as well.
-fn image_with_a_segment() -> (Image, std::path::PathBuf) {
+fn image_with_a_segment(config: &StoreConfig) -> (Image, std::path::PathBuf) {
     let disk = Disk::default();
-    let (store, _) = open(&disk, SyncMode::Always).unwrap();
+    let (store, _) = open(&disk, config).unwrap();
     run(&store, &disk, SyncMode::Always);
     let image = disk.image();
     let mut segments = image.keys().filter(|path| path.to_str().unwrap().contains(".log-"));
@@ -216,13 +236,15 @@ fn image_with_a_segment() -> (Image, std::path::PathBuf) {
 
 #[test]
 fn the_newest_segment_may_end_anywhere() {
-    let (image, segment) = image_with_a_segment();
-    for length in 0..image[&segment].len() {
-        let mut image = image.clone();
-        image.get_mut(&segment).unwrap().truncate(length);
-        let (found, report) = feeds_in(&image, CHECKPOINTS[1]);
-        assert!(found.len() < FEEDS, "{length}: {found:?}");
-        assert_eq!(report.damage, [], "{length}");
+    for config in configs(SyncMode::Always) {
+        let (image, segment) = image_with_a_segment(&config);
+        for length in 0..image[&segment].len() {
+            let mut image = image.clone();
+            image.get_mut(&segment).unwrap().truncate(length);
+            let (found, report) = feeds_in(&image, CHECKPOINTS[1], &config);
+            assert!(found.len() < FEEDS, "{length}: {found:?}");
+            assert_eq!(report.damage, [], "{length}");
+        }
     }
 }
 
@@ -240,46 +262,83 @@ fn frames(segment: &[u8]) -> Vec<(usize, std::ops::Range<usize>)> {
     .collect()
 }
 
+/// Returns whether a byte of a segment is what its key depends on, and its header with it, which ends at `end`.
+fn is_salt_or_nonce(config: &StoreConfig, byte: usize, end: usize) -> bool {
+    *config != always(&StoreConfig::default())
+        && ((40..72).contains(&byte) || (end - 4 - 12..end - 4).contains(&byte))
+}
+
 #[test]
 fn a_changed_bit_of_the_newest_segment_costs_the_feed_that_has_it() {
-    let (image, segment) = image_with_a_segment();
-    let frames = frames(&image[&segment]);
-    assert_eq!(frames.last().unwrap().0, FEEDS);
-    for bit in 0..8 * image[&segment].len() {
-        let mut image = image.clone();
-        image.get_mut(&segment).unwrap()[bit / 8] ^= 1 << (bit % 8);
-        let hit = frames.iter().find(|(_, place)| place.contains(&(bit / 8)));
-        let (found, report) = feeds_in(&image, CHECKPOINTS[1]);
-        let expected: Vec<_> =
-            (1..=FEEDS).filter(|&number| hit.is_none_or(|&(sequence, _)| sequence != number)).collect();
-        assert_eq!(found, expected, "bit {bit}");
-        let length = hit.map_or(0, |(_, place)| place.len() as u64);
-        let is_last = hit.is_some_and(|&(sequence, _)| sequence == FEEDS);
-        let (skipped, dropped) = if is_last { (0, length) } else { (length, 0) };
-        assert_eq!((report.bytes_skipped, report.bytes_dropped), (skipped, dropped), "bit {bit}");
-        assert_eq!(report.headers_mended, usize::from(hit.is_none()), "bit {bit}");
+    for config in configs(SyncMode::Always) {
+        let (image, segment) = image_with_a_segment(&config);
+        let frames = frames(&image[&segment]);
+        assert_eq!(frames.last().unwrap().0, FEEDS);
+        for bit in 0..8 * image[&segment].len() {
+            let mut image = image.clone();
+            image.get_mut(&segment).unwrap()[bit / 8] ^= 1 << (bit % 8);
+            let hit = frames.iter().find(|(_, place)| place.contains(&(bit / 8)));
+            if is_salt_or_nonce(&config, bit / 8, frames[0].1.start) {
+                let (store, report) = open(&Disk::with(&image), &config).unwrap();
+                assert_eq!((report.set_aside.len(), report.damage.len()), (1, 1), "bit {bit}");
+                assert_eq!(store.window().tick_count(), CHECKPOINTS[1] as u64, "bit {bit}");
+                continue;
+            }
+            let (found, report) = feeds_in(&image, CHECKPOINTS[1], &config);
+            let expected: Vec<_> =
+                (1..=FEEDS).filter(|&number| hit.is_none_or(|&(sequence, _)| sequence != number)).collect();
+            assert_eq!(found, expected, "bit {bit}");
+            let length = hit.map_or(0, |(_, place)| place.len() as u64);
+            let is_last = hit.is_some_and(|&(sequence, _)| sequence == FEEDS);
+            let (skipped, dropped) = if is_last { (0, length) } else { (length, 0) };
+            assert_eq!((report.bytes_skipped, report.bytes_dropped), (skipped, dropped), "bit {bit}");
+            assert_eq!(report.headers_mended, usize::from(hit.is_none()), "bit {bit}");
+        }
     }
 }
 
 #[test]
 fn a_created_store_is_nothing_or_whole_and_promises_what_follows() {
+    for config in configs(SyncMode::Always) {
+        let disk = Disk::default();
+        let mut first = window();
+        first.ingest(&feed(1), at(1)).unwrap();
+        let create = |window| Store::create_on(Arc::new(disk.clone()), path(), window, config.clone(), at(1));
+        let (store, saved) = create(first.clone()).unwrap();
+        assert!(saved.rows > 0);
+        disk.mark(1);
+        let (_, ticket) = store.append(&feed(2), at(2)).unwrap();
+        store.commit(ticket).unwrap();
+        disk.mark(2);
+        assert_eq!(create(first.clone()).unwrap_err().kind(), tft_core::ErrorKind::Unavailable);
+        drop(store);
+        assert_eq!(create(first).unwrap_err().kind(), tft_core::ErrorKind::InvalidInput);
+        disk.crash_images(|promised, image| {
+            let (found, report) = feeds_in(image, promised.unwrap_or(0), &config);
+            assert!(found.len() <= 2, "{found:?} of {promised:?}: {report:?}");
+            assert_eq!((report.damage, report.set_aside), (vec![], vec![]));
+        });
+    }
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_loss_of_power_while_files_change_their_key_loses_nothing() {
+    let key = |byte| store::EncryptionKey::new([byte; 32]);
+    let plain = StoreConfig { sync: SyncMode::Always, ..StoreConfig::default() };
+    let sealed = StoreConfig { key: Some(key(1)), ..plain.clone() };
+    let rotated = StoreConfig { key: Some(key(2)), previous_keys: vec![key(1)], ..plain.clone() };
     let disk = Disk::default();
-    let mut first = window();
-    first.ingest(&feed(1), at(1)).unwrap();
-    let config = StoreConfig { sync: SyncMode::Always, ..StoreConfig::default() };
-    let create = |window| Store::create_on(Arc::new(disk.clone()), path(), window, config.clone(), at(1));
-    let (store, saved) = create(first.clone()).unwrap();
-    assert!(saved.rows > 0);
-    disk.mark(1);
-    let (_, ticket) = store.append(&feed(2), at(2)).unwrap();
-    store.commit(ticket).unwrap();
-    disk.mark(2);
-    assert_eq!(create(first.clone()).unwrap_err().kind(), tft_core::ErrorKind::Unavailable);
-    drop(store);
-    assert_eq!(create(first).unwrap_err().kind(), tft_core::ErrorKind::InvalidInput);
+    run(&open(&disk, &plain).unwrap().0, &disk, SyncMode::Always);
+    for config in [&sealed, &rotated] {
+        let (_, report) = open(&disk, config).unwrap();
+        assert!(report.rewritten.is_some());
+    }
+    let mut images = 0;
     disk.crash_images(|promised, image| {
-        let (found, report) = feeds_in(image, promised.unwrap_or(0));
-        assert!(found.len() <= 2, "{found:?} of {promised:?}: {report:?}");
-        assert_eq!((report.damage, report.set_aside), (vec![], vec![]));
+        let (_, report) = feeds_in(image, promised.unwrap_or(0), &rotated);
+        assert_eq!(report.set_aside, []);
+        images += 1;
     });
+    assert!(images > 100, "{images}");
 }

@@ -21,6 +21,8 @@ mod crash;
 mod default_model;
 #[cfg(feature = "parquet")]
 mod disk;
+#[cfg(feature = "encryption")]
+mod encryption;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
 #[cfg(all(feature = "burn", feature = "parquet"))]
@@ -55,3 +57,5 @@ mod streaming;
 mod verification;
 mod window_model;
 mod window_properties;
+#[cfg(all(feature = "parquet", not(feature = "encryption")))]
+mod without_encryption;

@@ -144,13 +144,8 @@ impl Admin {
 
     /// Reads the checkpoint from its file; one that cannot be read may have anything.
     fn is_in_checkpoint(&self, name: &str) -> bool {
-        let Some(path) = self.state.store().path() else { return false };
-        let (schema, config) = {
-            let window = self.state.store().window();
-            (window.schema().clone(), window.config().clone())
-        };
-        match tft_core::store::load(path, schema, config) {
-            Ok((window, _)) => window.server(name).is_some(),
+        match self.state.store().read_checkpoint() {
+            Ok(window) => window.is_some_and(|window| window.server(name).is_some()),
             Err(error) => {
                 tracing::error!(error = in_one_line(&error), "the checkpoint could not be read again");
                 true

@@ -33,11 +33,8 @@ pub(crate) enum DeniedReason {
 
 impl Denied {
     pub(crate) fn status(&self) -> StatusCode {
-        match self.failure_status {
-            _ if self.is_about_tokens() => StatusCode::UNAUTHORIZED,
-            FailureStatus::Unauthorized => StatusCode::UNAUTHORIZED,
-            FailureStatus::Forbidden => StatusCode::FORBIDDEN,
-        }
+        let is_forbidden = self.failure_status == FailureStatus::Forbidden && !self.is_about_tokens();
+        if is_forbidden { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }
     }
 
     /// Returns what operators search their logs for.
@@ -89,9 +86,10 @@ impl Denied {
 /// What the client reads.
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.is_about_tokens() {
-            true => "Invalid or missing bearer token.",
-            false => "Invalid or missing API key. Set TFT_API_KEY environment variable.",
+        f.write_str(if self.is_about_tokens() {
+            "Invalid or missing bearer token."
+        } else {
+            "Invalid or missing API key. Set TFT_API_KEY environment variable."
         })
     }
 }

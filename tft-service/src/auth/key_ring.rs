@@ -147,7 +147,6 @@ impl KeyRing {
 }
 
 /// What a session needs that outlives its first request.
-#[allow(dead_code, reason = "live streams are not part of every build yet")]
 impl KeyRing {
     /// Tells of reloads: after each, [`is_still_valid`](Self::is_still_valid) may answer otherwise.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {

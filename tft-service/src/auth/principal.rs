@@ -73,7 +73,6 @@ impl Principal {
         self.scopes.contains(scope)
     }
 
-    #[allow(dead_code, reason = "for sessions that outlive their request")]
     pub(super) fn scopes(&self) -> Scopes {
         self.scopes
     }
@@ -97,7 +96,6 @@ impl Principal {
         }
     }
 
-    #[allow(dead_code, reason = "for sessions that outlive their request")]
     pub(super) fn proof(&self) -> &Proof {
         &self.proof
     }

@@ -4,6 +4,7 @@
 //! combinations and runs once, when the server starts. Where values come from is in [`settings`].
 
 pub mod args;
+mod encryption;
 mod host;
 mod origin;
 mod secrets;
@@ -25,6 +26,7 @@ pub use crate::auth::{
     ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
 };
 pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
+pub use crate::stream::StreamConfig;
 use crate::tls::TlsConfig;
 
 /// Everything that an operator can set.
@@ -71,6 +73,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
     pub limits: Limits,
+    /// Bounds on live streams.
+    pub stream: StreamConfig,
     /// How often the work in the background runs.
     pub intervals: Intervals,
     /// Where one line per request goes.
@@ -143,6 +147,22 @@ pub enum ConfigError {
     OpenToOthers {
         /// The address.
         host: IpAddr,
+    },
+    /// A file with a key of the store cannot be used.
+    #[cfg(feature = "encryption")]
+    #[error("{key} cannot be used")]
+    KeyFile {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
+        /// What is wrong with the file.
+        source: tft_core::Error,
+    },
+    /// A key is given to a build that cannot encrypt.
+    #[cfg(not(feature = "encryption"))]
+    #[error("{key} is set, and this build cannot encrypt: it lacks the feature `encryption`")]
+    NoEncryption {
+        /// The setting's name, as the environment spells it.
+        key: &'static str,
     },
     /// A key, or a secret for tokens, cannot be used.
     #[error(transparent)]
@@ -224,6 +244,7 @@ impl Default for Config {
             models_dir: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
+            stream: StreamConfig::default(),
             intervals: Intervals::default(),
             audit: AuditTarget::default(),
             metrics_open: false,

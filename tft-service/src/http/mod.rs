@@ -5,6 +5,7 @@
 mod body;
 mod query;
 mod refusal;
+mod websocket;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};
@@ -15,6 +16,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body};
 pub(crate) use query::{Query, decode_segment};
 pub(crate) use refusal::{Problem, RateLimited, Refusal, ScopeMissing};
+pub(crate) use websocket::{HandshakeError, accept_websocket, is_websocket_upgrade};
 
 use crate::limits::Verdict;
 
@@ -60,6 +62,19 @@ pub(crate) fn bytes(status: StatusCode, content_type: &'static str, content: imp
 pub(crate) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Either::Left(Full::default()));
     *reply.status_mut() = status;
+    reply
+}
+
+/// Builds a reply whose body goes on for as long as the client stays.
+pub(crate) fn live<B>(content_type: &'static str, body: B) -> Reply
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = body.map_err(|error| BodyError(error.into())).boxed_unsync();
+    let mut reply = Response::new(Either::Right(body));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply.extensions_mut().insert(LiveStream);
     reply
 }
 

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use schemars::JsonSchema;
 
-use super::{Reply, json_of};
+use super::{HandshakeError, Reply, json_of};
 use crate::auth::{Denied, Scope};
 use crate::limits::Verdict;
 
@@ -52,6 +52,10 @@ pub(crate) enum Refusal {
     NotKept,
     #[error("the service is busy: try again later")]
     Busy,
+    #[error(transparent)]
+    NoWebSocket(HandshakeError),
+    #[error("too many streams of this key or address: close others first")]
+    TooManyStreams,
     #[error("the service could not carry out the request")]
     Internal,
 }
@@ -59,7 +63,11 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::UnknownHost => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_)
+            | Self::UnknownHost
+            | Self::NoWebSocket(HandshakeError::WrongHttp | HandshakeError::BadKey) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Denied(denied) => denied.status(),
             Self::OriginNotAllowed | Self::ClientNotAllowed | Self::InsufficientScope { .. } => {
                 StatusCode::FORBIDDEN
@@ -72,7 +80,10 @@ impl Refusal {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests(_) | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoWebSocket(HandshakeError::NotAnUpgrade | HandshakeError::WrongVersion) => {
+                StatusCode::UPGRADE_REQUIRED
+            }
             Self::NotKept | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -87,7 +98,7 @@ impl Refusal {
             Self::OriginNotAllowed => Some("403 Forbidden: CORS origin not allowed"),
             Self::ClientNotAllowed => Some("403 Forbidden: network not served"),
             Self::UnknownHost => Some("400 Bad Request: unknown host"),
-            Self::TooManyRequests(_) => Some("429 Too Many Requests"),
+            Self::TooManyRequests(_) | Self::TooManyStreams => Some("429 Too Many Requests"),
             _ => None,
         }
     }
@@ -110,6 +121,16 @@ impl Refusal {
             }
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, allow);
+            }
+            Self::NoWebSocket(HandshakeError::NotAnUpgrade) => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            }
+            Self::NoWebSocket(HandshakeError::WrongVersion) => {
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Self::TooManyStreams => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             Self::NotKept | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

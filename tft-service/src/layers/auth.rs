@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use hyper::header;
 
 use super::{Call, Crossing, Next, OriginCheck, Outcome, Shared, call_mut, refuse};
 use crate::auth::Principal;
-use crate::http::{Refusal, Reply, Request};
+use crate::http::{Refusal, Reply, Request, is_websocket_upgrade};
 use crate::routes::Route;
 
 /// The check of keys and tokens; open routes pass, and so do paths that do not exist.
@@ -37,11 +38,20 @@ impl Authenticate {
             Err(denied) => denied,
         };
         let verdict = self.shared.limiter.count_failure(address, self.shared.clock.monotonic()).await;
-        let refusal = match verdict.is_allowed {
-            true => Refusal::Denied(denied),
-            false => Refusal::TooManyRequests(verdict),
-        };
+        let refusal =
+            if verdict.is_allowed { Refusal::Denied(denied) } else { Refusal::TooManyRequests(verdict) };
         Err((refusal, denied.key_id()))
+    }
+
+    /// Says whether a page's request may go on to where it says who it is: browsers cannot add a key to the request that
+    /// opens a WebSocket, so that its first message has it.
+    fn is_left_to_route(&self, route: &Route, request: &Request) -> bool {
+        let headers = request.headers();
+        route.authenticates_later
+            && is_websocket_upgrade(request.method(), headers)
+            && !headers.contains_key("x-api-key")
+            && !headers.contains_key(header::AUTHORIZATION)
+            && self.shared.keys.authenticate(headers).is_err()
     }
 
     /// Says whether somebody who is known may use a route from a page.
@@ -67,6 +77,12 @@ impl Crossing for Authenticate {
         let Call { route, origin, client, .. } = Call::of(&request);
         let protected = route.filter(|route| self.is_protected(route));
         let Some(route) = protected else { return next.run(request).await };
+        if self.is_left_to_route(route, &request) {
+            return match origin {
+                OriginCheck::Refused => refuse(&self.shared, request, Refusal::OriginNotAllowed).await,
+                _ => next.run(request).await,
+            };
+        }
         let principal = match self.identify(request.headers(), client).await {
             Ok(principal) => principal,
             Err((refusal, key_id)) => return self.turn_away(request, refusal, key_id.to_owned()).await,

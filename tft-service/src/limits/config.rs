@@ -185,9 +185,10 @@ impl RedisLimits {
         #[cfg(not(feature = "redis"))]
         return Err("needs a build with the feature `redis`");
         #[cfg(feature = "redis")]
-        match super::shared::is_address(&self.url) {
-            true => Ok(()),
-            false => Err("is not an address like `redis://host:6379/0` or `redis+unix:///path`"),
+        if super::shared::is_address(&self.url) {
+            Ok(())
+        } else {
+            Err("is not an address like `redis://host:6379/0` or `redis+unix:///path`")
         }
     }
 }

@@ -194,9 +194,13 @@ impl Verdict {
 
     /// Returns the one of two that a client should know of: the refusal that lasts longer, or where less is left.
     fn stricter(self, other: Self) -> Self {
-        let rank = |verdict: &Self| match verdict.is_allowed {
-            false => (0, u128::MAX - verdict.reset_after.as_nanos()),
-            true => (1, u128::from(verdict.remaining)),
+        let rank = |verdict: &Self| {
+            let within = if verdict.is_allowed {
+                u128::from(verdict.remaining)
+            } else {
+                u128::MAX - verdict.reset_after.as_nanos()
+            };
+            (verdict.is_allowed, within)
         };
         if rank(&other) < rank(&self) { other } else { self }
     }

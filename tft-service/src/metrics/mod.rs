@@ -17,7 +17,7 @@ use hyper::Method;
 use tft_core::window::IngestReport;
 
 pub(crate) use self::instruments::{Counter, Histogram};
-pub(crate) use self::sources::register_service;
+pub(crate) use self::sources::{register_service, register_streams};
 use self::text::Text;
 pub(crate) use self::text::{CONTENT_TYPE, Family, Kind, Samples};
 use crate::http::Refusal;

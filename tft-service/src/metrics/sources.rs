@@ -9,6 +9,7 @@ use super::{Family, Kind, Metrics, Samples};
 use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::state::ServiceState;
+use crate::stream::{StreamCounters, StreamProtocol};
 
 /// Registers what is read from a service's state.
 pub(crate) fn register_service(
@@ -28,6 +29,23 @@ pub(crate) fn register_service(
     let (name, help) = ("tft_build_info", "The version that runs; always 1.");
     metrics.register(Family { kind: Kind::Gauge, name, help }, |samples| {
         samples.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    });
+}
+
+/// Registers what is known of live streams.
+pub(crate) fn register_streams(metrics: &Metrics, counters: &Arc<StreamCounters>) {
+    let of_clients = Arc::clone(counters);
+    let (name, help) = ("tft_stream_clients", "Live streams that are open.");
+    metrics.register(Family { kind: Kind::Gauge, name, help }, move |samples| {
+        for protocol in StreamProtocol::ALL {
+            samples.add(&[("protocol", protocol.as_str())], of_clients.clients(protocol) as f64);
+        }
+    });
+    let counters = Arc::clone(counters);
+    let (name, help) =
+        ("tft_stream_dropped_total", "Live streams that were ended because their client was too slow.");
+    metrics.register(Family { kind: Kind::Counter, name, help }, move |samples| {
+        samples.add(&[], counters.dropped() as f64);
     });
 }
 

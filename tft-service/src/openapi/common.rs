@@ -9,7 +9,7 @@ use crate::routes::Route;
 /// A refusal: its status, its name in the document, and when it is sent.
 type RefusalDoc = (u16, &'static str, &'static str);
 
-const REFUSALS: [RefusalDoc; 15] = [
+const REFUSALS: [RefusalDoc; 16] = [
     (400, "BadRequest", "The request is malformed, or calls the service by a name that it does not have."),
     (401, "Unauthorized", "The token is missing or not valid, or, where so configured, the key."),
     (
@@ -25,6 +25,7 @@ const REFUSALS: [RefusalDoc; 15] = [
     (413, "BodyTooLarge", "The request's body is larger, or has more records, than is allowed."),
     (415, "UnsupportedMediaType", "The request's body is of another type than those listed, or encoded."),
     (422, "Unprocessable", "What is asked for cannot be done with what is there."),
+    (426, "UpgradeRequired", "This path is for requests that open a WebSocket."),
     (429, "TooManyRequests", "The client has used up its quota, or tried too many wrong keys."),
     (
         431,
@@ -48,13 +49,15 @@ pub(super) fn response(status: u16) -> Value {
 pub(super) fn responses(schemas: &mut SchemaGenerator) -> Map<String, Value> {
     let (problem, limited) = (reference::<Problem>(schemas), reference::<RateLimited>(schemas));
     let forbidden = json!({ "anyOf": [&problem, reference::<ScopeMissing>(schemas)] });
+    // Streams are limited by their number, too.
+    let too_many = json!({ "anyOf": [limited, &problem] });
     let response = |&(status, name, description): &RefusalDoc| {
         let mut response = json!({ "description": description });
         // Comes from the connection, before there is a request.
         if status != 431 {
             let schema = match status {
                 403 => &forbidden,
-                429 => &limited,
+                429 => &too_many,
                 _ => &problem,
             };
             response["headers"] = headers_of_refusal(status);
@@ -83,6 +86,7 @@ pub(super) fn headers_of(route: &Route) -> Value {
 fn headers_of_refusal(status: u16) -> Value {
     match status {
         401 => references(&["X-Request-Id", "WWW-Authenticate"]),
+        426 => references(&["X-Request-Id", "Upgrade"]),
         405 => references(&["X-Request-Id", "Allow"]),
         429 => references(&[&LIMITED[..], &["Retry-After"]].concat()),
         503 => references(&["X-Request-Id", "Retry-After"]),
@@ -111,6 +115,7 @@ pub(super) fn headers() -> Value {
         "X-RateLimit-Reset": number("When the oldest counted call leaves the window, in Unix seconds.", 0),
         "Retry-After": number("Seconds until a call can pass again.", 1),
         "Allow": text("The methods that the path has."),
+        "Upgrade": text("What the connection must become."),
         "WWW-Authenticate": text("How to authenticate."),
     })
 }

@@ -93,6 +93,12 @@ impl<'d> Operation<'d> {
         self
     }
 
+    /// Adds a reply without a body.
+    pub(crate) fn replies_empty(mut self, status: u16, description: &str) -> Self {
+        self.replies.insert(status.to_string(), json!({ "description": description }));
+        self
+    }
+
     /// Adds a reply as JSON for a status that is also that of a refusal.
     pub(crate) fn replies_or_refuses(self, status: u16, description: &str, schema: Value) -> Self {
         let schema = json!({ "anyOf": [schema, common::problem(self.schemas)] });

@@ -10,6 +10,8 @@
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
 //! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
+//! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
 //! | GET | `/servers` | which servers there are, a page at a time | admin | 60 |
 //! | GET | `/servers/{name}/export` | all that is kept of a server | admin | 60 |
@@ -18,7 +20,7 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! The last seven share one limit.
+//! The last nine share one limit.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -36,6 +38,7 @@ mod openapi;
 mod predictions;
 mod servers;
 mod status;
+mod stream;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -55,6 +58,7 @@ use crate::layers::{self, Shared};
 pub use crate::limits::RouteClass;
 use crate::openapi::Operation;
 use crate::state::ServiceState;
+use crate::stream::Streams;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ pub(crate) struct Context {
     pub(crate) admin: Arc<Admin>,
     /// The whole reply of `GET /openapi.json`.
     pub(crate) openapi: Bytes,
+    pub(crate) streams: Arc<Streams>,
 }
 
 /// The end of every request's way: the handler of its route.
@@ -85,6 +90,8 @@ pub struct Route {
     pub class: RouteClass,
     /// Whether it answers without a key.
     pub is_open: bool,
+    /// Whether a request that opens a WebSocket may do so without a key, which the first message then has.
+    pub authenticates_later: bool,
     /// What a key or token must allow.
     pub scope: Scope,
     /// What it does, in a few words.
@@ -106,6 +113,8 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    WebSocket,
+    Events,
     Metrics,
     Servers,
     ExportServer,
@@ -116,7 +125,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 15] = [
+pub static ROUTES: [Route; 17] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -138,6 +147,11 @@ pub static ROUTES: [Route; 15] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
+        .authenticating_later()
+        .doing("A live stream over a WebSocket"),
+    Route::protected(Method::GET, "/events", Scope::Read, Endpoint::Events, stream::describe_events)
+        .doing("A live stream as Server-Sent Events"),
     Route::protected(Method::GET, "/metrics", Scope::Read, Endpoint::Metrics, metrics::describe)
         .doing("What Prometheus reads"),
     Route::protected(Method::GET, "/servers", Scope::Admin, Endpoint::Servers, servers::describe_list)
@@ -181,7 +195,8 @@ pub static ROUTES: [Route; 15] = [
 impl Route {
     const fn open(path: &'static str, endpoint: Endpoint, describe: Describe) -> Self {
         let (method, class, scope, summary) = (Method::GET, RouteClass::Exempt, Scope::Read, "");
-        Self { method, path, class, is_open: true, scope, summary, endpoint, describe }
+        let (is_open, authenticates_later) = (true, false);
+        Self { method, path, class, is_open, authenticates_later, scope, summary, endpoint, describe }
     }
 
     const fn protected(
@@ -192,11 +207,17 @@ impl Route {
         describe: Describe,
     ) -> Self {
         let (class, summary) = (RouteClass::Other, "");
-        Self { method, path, class, is_open: false, scope, summary, endpoint, describe }
+        let (is_open, authenticates_later) = (false, false);
+        Self { method, path, class, is_open, authenticates_later, scope, summary, endpoint, describe }
     }
 
     const fn counted(mut self, class: RouteClass) -> Self {
         self.class = class;
+        self
+    }
+
+    const fn authenticating_later(mut self) -> Self {
+        self.authenticates_later = true;
         self
     }
 
@@ -252,6 +273,8 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::WebSocket => stream::websocket(context, request),
+            Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),
             Endpoint::Metrics => Ok(metrics::metrics(context)),
             Endpoint::Servers => servers::list(state, &context.shared.clock, request),

@@ -16,15 +16,17 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::hub::Hub;
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
-use crate::metrics::{Metrics, register_service};
+use crate::metrics::{Metrics, register_service, register_streams};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
+use crate::stream::{Gate, Streams};
 use crate::tls::{Identity, Watch};
 use crate::wire::to_json;
 
@@ -91,19 +93,15 @@ impl ServerBuilder {
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
-        let state =
-            ServiceState::new(store, needed_steps, Arc::clone(&clock), Snapshot::new(empty), wake.0.clone());
+        let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
+        let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
         let metrics = Arc::new(Metrics::new());
         let intake = Intake::new(&config.limits);
         register_service(&metrics, &state, &intake, &clock);
-        if let Some(identity) = identity.clone() {
-            let help = "When the service's own certificate ends, in Unix seconds.";
-            let read = move || Some(identity.not_after_seconds() as f64);
-            metrics.gauge("tft_tls_not_after_seconds", help, read);
-        }
+        register_certificate(&metrics, identity.as_ref());
         let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
         let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
         let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
@@ -114,12 +112,17 @@ impl ServerBuilder {
             limits: config.limits,
             clock,
             audit: audit.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
             keys: Arc::clone(&keys),
             limiter: RateLimiter::new(config.rate_limits.clone()),
         });
         let (stopping, _) = watch::channel(false);
-        let context = Context { shared: Arc::clone(&shared), state, intake, admin, openapi };
+        let gate = Gate::new(Arc::clone(&shared));
+        let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
+        let stream_counters = streams.counters();
+        register_streams(&metrics, &stream_counters);
+        let shared_too = Arc::clone(&shared);
+        let context = Context { shared: shared_too, state, intake, admin, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
@@ -133,6 +136,7 @@ impl ServerBuilder {
             identity,
             handshake_timeout: config.tls.handshake_timeout,
             redirect,
+            stream_counters,
             stopping,
         })
     }
@@ -144,6 +148,12 @@ impl ServerBuilder {
     pub async fn serve(self, listener: TcpListener) -> Result<(), ServiceError> {
         self.listen(listener)?.run(std::future::pending()).await
     }
+}
+
+fn register_certificate(metrics: &Metrics, identity: Option<&Arc<Identity>>) {
+    let Some(identity) = identity.cloned() else { return };
+    let help = "When the service's own certificate ends, in Unix seconds.";
+    metrics.gauge("tft_tls_not_after_seconds", help, move || Some(identity.not_after_seconds() as f64));
 }
 
 fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ServiceError> {

@@ -145,10 +145,14 @@ async fn serve_plain(
     connection: Connection,
     stack: Stack,
     limits: Limits,
-    stopping: watch::Receiver<bool>,
+    mut stopping: watch::Receiver<bool>,
 ) {
-    let protocol = tokio::time::timeout(limits.idle_timeout, sniff(&stream, limits.header_timeout));
-    if let Ok(Some(protocol)) = protocol.await {
+    let protocol = tokio::select! {
+        protocol = tokio::time::timeout(limits.idle_timeout, sniff(&stream, limits.header_timeout)) => protocol,
+        // Nothing was asked yet that could be answered.
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    if let Ok(Some(protocol)) = protocol {
         serve(stream, protocol, connection, stack, limits, stopping).await;
     }
 }

@@ -29,6 +29,7 @@ use crate::error::ServiceError;
 use crate::layers::Stack;
 use crate::persistence;
 use crate::reload::ReloadHandle;
+use crate::stream::StreamCounters;
 use crate::tls::Identity;
 use tft_core::schema::Schema;
 use tft_core::store::Store;
@@ -42,6 +43,7 @@ pub struct Server {
     background: Background,
     audit: Audit,
     reload: ReloadHandle,
+    stream_counters: Arc<StreamCounters>,
     identity: Option<Arc<Identity>>,
     handshake_timeout: Duration,
     /// The plain listener that sends browsers to https.
@@ -132,6 +134,11 @@ impl Server {
     /// Returns a handle by which what can be changed while the service runs is read anew.
     pub fn reload_handle(&self) -> ReloadHandle {
         self.reload.clone()
+    }
+
+    /// Returns what is counted about live streams.
+    pub fn stream_counters(&self) -> Arc<StreamCounters> {
+        Arc::clone(&self.stream_counters)
     }
 
     /// Answers requests until `stop` resolves; then lets open connections finish, and saves.

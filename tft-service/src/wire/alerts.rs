@@ -60,7 +60,7 @@ pub(super) fn utc(at: Timestamp) -> String {
 }
 
 impl<'a> AlertEntry<'a> {
-    fn new(alert: &'a Alert) -> Self {
+    pub(super) fn new(alert: &'a Alert) -> Self {
         Self {
             server: alert.server.as_str(),
             metric: &alert.metric,

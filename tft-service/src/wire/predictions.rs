@@ -38,14 +38,7 @@ struct Metadata<'a> {
 
 /// Renders the selected part of a view; figures of the fleet are always those of the whole fleet.
 pub(crate) fn render_predictions(view: &FleetView, selection: &Selection) -> Vec<u8> {
-    let forecast = &view.assessment.forecast;
-    let part = Part {
-        schema: &view.facts.schema,
-        step_length: forecast.step_length,
-        levels: &forecast.quantiles,
-        quantile_indices: selection.quantile_indices(&forecast.quantiles),
-        selection,
-    };
+    let part = Part::new(view, selection);
     super::to_json(&PredictionsReply {
         predictions: predictions(view, &part),
         alerts: alerts::entries(view, selection),
@@ -56,7 +49,8 @@ pub(crate) fn render_predictions(view: &FleetView, selection: &Selection) -> Vec
     })
 }
 
-fn predictions<'a>(view: &'a FleetView, part: &'a Part<'a>) -> BTreeMap<&'a str, ServerEntry<'a>> {
+/// The forecasts of the selected servers.
+pub(super) fn predictions<'a>(view: &'a FleetView, part: &'a Part<'a>) -> BTreeMap<&'a str, ServerEntry<'a>> {
     let servers = view.assessment.forecast.servers.iter().zip(&view.assessment.servers);
     let selected = servers.filter(|(forecast, _)| part.selection.has_server(forecast.server.as_str()));
     let entry = |(forecast, assessment)| ServerEntry { part, forecast, assessment };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tft_core::forecast::{Quantile, QuantileLevels};
 
+use super::interest::shorten;
 use crate::http::{Query, Refusal};
 use crate::snapshot::FleetView;
 
@@ -33,6 +34,11 @@ impl Selection {
         let levels = &view.assessment.forecast.quantiles;
         let quantiles = query.list("quantiles").map(|texts| parse_quantiles(&texts, levels)).transpose()?;
         Ok(Self { servers, metrics, horizon_steps: horizon, quantiles })
+    }
+
+    /// Selects servers by name, whether or not the fleet has them; none means all.
+    pub(super) fn of_servers(servers: Option<&BTreeSet<String>>) -> Self {
+        Self { servers: servers.cloned(), ..Self::default() }
     }
 
     /// Returns whether the whole reply is asked for.
@@ -100,11 +106,6 @@ fn parse_quantile(text: &str, levels: &QuantileLevels) -> Result<Quantile, Refus
         let (text, known) = (shorten(text), known.join(", "));
         Refusal::BadRequest(format!("quantile `{text}` is not forecast, there are {known}"))
     })
-}
-
-/// Cuts text from outside down to what a message should repeat.
-pub(crate) fn shorten(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 const DEFAULT_QUANTILES: [Quantile; 3] = [Quantile::P10, Quantile::MEDIAN, Quantile::P90];

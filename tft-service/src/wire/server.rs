@@ -14,6 +14,7 @@ use tft_core::time::StepLength;
 use super::display::DisplayMetrics;
 use super::names;
 use super::selection::Selection;
+use crate::snapshot::FleetView;
 
 /// Which part of the forecasts a reply has, and what reading them takes.
 pub(super) struct Part<'a> {
@@ -30,6 +31,16 @@ pub(super) struct ServerEntry<'a> {
     pub(super) forecast: &'a Forecast,
     pub(super) assessment: &'a ServerAssessment,
 }
+
+/// One server as it is at present: what [`ServerEntry`] has, without the forecasts.
+pub(super) struct StateEntry<'a> {
+    pub(super) part: &'a Part<'a>,
+    pub(super) forecast: &'a Forecast,
+    pub(super) assessment: &'a ServerAssessment,
+}
+
+/// The newest value of every metric.
+struct CurrentValues<'a>(&'a StateEntry<'a>);
 
 /// The risk level as old clients know it.
 #[derive(Serialize, JsonSchema)]
@@ -52,6 +63,46 @@ struct Path<'a> {
     forecast: &'a MetricForecast,
     quantile_index: usize,
     horizon_steps: usize,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn new(view: &'a FleetView, selection: &'a Selection) -> Self {
+        let forecast = &view.assessment.forecast;
+        Self {
+            schema: &view.facts.schema,
+            step_length: forecast.step_length,
+            levels: &forecast.quantiles,
+            quantile_indices: selection.quantile_indices(&forecast.quantiles),
+            selection,
+        }
+    }
+}
+
+impl Serialize for StateEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { part, forecast, assessment } = *self;
+        let score = assessment.risk.score;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("profile", forecast.profile.as_str())?;
+        map.serialize_entry("risk_score", &score)?;
+        map.serialize_entry("risk_level", assessment.risk.level.as_str())?;
+        map.serialize_entry("alert", &AlertEntry::of(score))?;
+        map.serialize_entry("readiness", &assessment.readiness.state)?;
+        map.serialize_entry("method", forecast.method().as_str())?;
+        map.serialize_entry("current", &CurrentValues(self))?;
+        let display = DisplayMetrics { schema: part.schema, levels: part.levels, forecast };
+        map.serialize_entry("display_metrics", &display)?;
+        map.end()
+    }
+}
+
+impl Serialize for CurrentValues<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let StateEntry { part, forecast, .. } = self.0;
+        let named =
+            |forecast: &MetricForecast| (&part.schema.metrics()[forecast.metric].name, forecast.current);
+        serializer.collect_map(forecast.metrics.iter().map(named))
+    }
 }
 
 impl Serialize for ServerEntry<'_> {

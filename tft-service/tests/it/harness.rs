@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tft_core::time::Timestamp;
 use tft_service::clock::ManualClock;
 use tft_service::config::AuthConfig;
-use tft_service::{Config, ReloadHandle, Server, ServiceError};
+use tft_service::{Config, ReloadHandle, Server, ServiceError, StreamCounters};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,6 +34,7 @@ pub(crate) struct TestServer {
     pub(crate) redirect: Option<SocketAddr>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) directory: TempDir,
+    pub(crate) streams: Arc<StreamCounters>,
     pub(crate) reload: ReloadHandle,
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
@@ -64,6 +65,7 @@ impl TestServer {
         let (address, addresses, redirect) =
             (server.local_addr(), server.local_addrs(), server.redirect_addr());
         let reload = server.reload_handle();
+        let streams = server.stream_counters();
         let (stop, stopped) = oneshot::channel();
         let running = runtime.spawn(server.run(async move {
             let _ = stopped.await;
@@ -75,10 +77,16 @@ impl TestServer {
             clock,
             directory,
             reload,
+            streams,
             runtime,
             stop: Some(stop),
             running: Some(running),
         }
+    }
+
+    /// Runs what a client does, beside the service.
+    pub(crate) fn block_on<T>(&self, client: impl Future<Output = T>) -> T {
+        self.runtime.block_on(client)
     }
 
     /// Stops the service and returns its files.

@@ -33,6 +33,10 @@ mod routes;
 mod security;
 mod slow_clients;
 mod stop;
+mod stream;
+mod stream_events;
+mod stream_frames;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+mod websocket;

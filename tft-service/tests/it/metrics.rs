@@ -168,6 +168,13 @@ fn names_and_labels_stay() {
     # HELP tft_build_info The version that runs; always 1.
     # TYPE tft_build_info gauge
     tft_build_info{version="0.1.0"}
+    # HELP tft_stream_clients Live streams that are open.
+    # TYPE tft_stream_clients gauge
+    tft_stream_clients{protocol="websocket"}
+    tft_stream_clients{protocol="events"}
+    # HELP tft_stream_dropped_total Live streams that were ended because their client was too slow.
+    # TYPE tft_stream_dropped_total counter
+    tft_stream_dropped_total
     "##);
 }
 

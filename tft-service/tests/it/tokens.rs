@@ -192,7 +192,17 @@ fn key_pair(directory: &std::path::Path, kind: &str, option: &str) -> Option<(st
         "RSA" => {
             openssl(&["rsa", "-inform", "DER", "-in", private.to_str()?, "-traditional", "-outform", "DER"])?
         }
-        _ => std::fs::read(&private).ok()?,
+        _ => openssl(&[
+            "pkcs8",
+            "-topk8",
+            "-nocrypt",
+            "-inform",
+            "DER",
+            "-in",
+            private.to_str()?,
+            "-outform",
+            "DER",
+        ])?,
     };
     Some((public, signing))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
+use crate::store::sealing::SealError;
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::store) enum LogError {
@@ -12,6 +13,10 @@ pub(in crate::store) enum LogError {
     Io { path: PathBuf, action: &'static str, source: io::Error },
     #[error("log `{path}`: has format version {version}, readable is {}", super::FORMAT_VERSION)]
     Version { path: PathBuf, version: u32 },
+    #[error("log `{path}`: {problem}")]
+    Seal { path: PathBuf, problem: SealError },
+    #[error("feed {0}")]
+    Unsealable(SealError),
     #[error("schema takes {bytes} bytes in the log, allowed are at most {}", super::HEADER_BYTES_MAX)]
     SchemaTooLarge { bytes: usize },
     #[error("feed takes {bytes} bytes in the log, allowed are at most {}", super::FRAME_BYTES_MAX)]
@@ -39,6 +44,7 @@ impl LogError {
 impl From<LogError> for Error {
     fn from(error: LogError) -> Self {
         let kind = match error {
+            LogError::Seal { problem, .. } | LogError::Unsealable(problem) => problem.kind(),
             LogError::Io { .. } | LogError::NotDurable { .. } => ErrorKind::Io,
             LogError::Version { .. } | LogError::WindowNotEmpty { .. } | LogError::Exists { .. } => {
                 ErrorKind::InvalidInput

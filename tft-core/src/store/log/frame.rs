@@ -2,20 +2,30 @@
 
 use std::io::{self, Read};
 
-use super::FRAME_BYTES_MAX;
 use super::header::{BadHeader, FIXED_BYTES, Header};
 use super::lookahead::Lookahead;
+use super::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
+use crate::store::sealing::{Keyring, SealError, SegmentKey};
 
 /// Length, checksum and sequence.
 pub(in crate::store) const HEAD_BYTES: usize = 16;
 
-/// Fills in the head of a frame, whose batch follows [`HEAD_BYTES`] that were left free.
-pub(in crate::store) fn seal(frame: &mut [u8], sequence: u64) {
+/// Completes a frame, whose batch follows [`HEAD_BYTES`] that were left free: encrypts the batch, if the segment has
+/// a key, and fills in the head.
+pub(in crate::store) fn seal(
+    frame: &mut Vec<u8>,
+    sequence: u64,
+    key: Option<&SegmentKey>,
+) -> Result<(), SealError> {
+    if let Some(key) = key {
+        key.seal(frame, HEAD_BYTES, &sequence.to_le_bytes())?;
+    }
     let length = frame.len() - HEAD_BYTES;
     frame[0..4].copy_from_slice(&(length as u32).to_le_bytes());
     frame[8..16].copy_from_slice(&sequence.to_le_bytes());
     let checksum = checksum(&frame[0..4], &frame[8..]);
     frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
 }
 
 /// The checksum covers the length, the sequence and the batch.
@@ -32,10 +42,15 @@ pub(in crate::store) struct FrameReader {
     input: Lookahead,
     file_bytes: u64,
     next_sequence: u64,
+    key: Option<SegmentKey>,
+    /// The batch of the frame that was checked last, if frames are encrypted.
+    opened: Vec<u8>,
     /// Bytes of the frame that was returned last.
     returned: usize,
-    /// How many more bytes may be held against checksums that do not match.
+    /// How many more bytes may be held against checksums and seals that do not match.
     search_bytes_left: u64,
+    /// Whether a checksum matched, since the last good frame, and the seal did not.
+    has_broken_seal: bool,
 }
 
 /// What stands at the place of a frame.
@@ -53,8 +68,9 @@ pub(in crate::store) enum Next<'a> {
     Bad {
         at: u64,
         reason: &'static str,
-        /// Whether all of the file was searched for a frame.
-        is_searched: bool,
+        /// Whether it can be what a write that was cut off left: all of it was searched for a frame, and nothing in
+        /// it was a frame once and was changed.
+        is_torn: bool,
     },
 }
 
@@ -91,7 +107,11 @@ impl FrameReader {
     ///
     /// # Errors
     /// Those of reading, but that a file ends too soon is a bad header.
-    pub(in crate::store) fn open(input: Box<dyn Read>, file_bytes: u64) -> io::Result<Opened> {
+    pub(in crate::store) fn open(
+        input: Box<dyn Read>,
+        file_bytes: u64,
+        keyring: &Keyring,
+    ) -> io::Result<Opened> {
         let mut input = Lookahead::new(input);
         let cut_short = Ok(Opened::Bad(BadHeader::Damaged("its header is cut short")));
         let length = match input.peek(FIXED_BYTES)?.first_chunk().map(Header::encoded_length) {
@@ -103,33 +123,50 @@ impl FrameReader {
         if header.len() < length {
             return cut_short;
         }
-        Ok(match Header::decode(header) {
+        Ok(match Header::decode(header, keyring) {
             Err(bad) => Opened::Bad(bad),
-            Ok(header) => {
+            Ok((header, key)) => {
                 input.pass(length);
-                let reader = Self::behind_header(input, &header, file_bytes);
+                let reader = Self::behind_header(input, &header, (file_bytes, key));
                 Opened::Segment(header, reader)
             }
         })
     }
 
-    /// Reads a segment whose header is damaged as if it were `header`; none if too much of it differs.
+    /// Reads a segment whose header is damaged as if it were `header`; none if too much of it differs. The salt of an
+    /// encrypted one and the nonce of its names cannot be known: one that is damaged there differs everywhere.
     ///
     /// # Errors
     /// Those of reading.
     pub(in crate::store) fn open_as(
         header: &Header,
-        encoded: &[u8],
+        keyring: &Keyring,
         (input, file_bytes): (Box<dyn Read>, u64),
     ) -> io::Result<Option<Self>> {
         let mut input = Lookahead::new(input);
-        let found = input.peek(encoded.len())?;
-        let different = found.iter().zip(encoded).filter(|(found, expected)| found != expected).count();
-        if found.len() < encoded.len() || different > MENDED_BYTES_MAX {
+        let found = input.peek(HEADER_BYTES_MAX)?;
+        let resembles = |encoded: &[u8]| {
+            found.get(..encoded.len()).is_some_and(|found| {
+                found.iter().zip(encoded).filter(|(found, expected)| found != expected).count()
+                    <= MENDED_BYTES_MAX
+            })
+        };
+        let encodings = header.encodings_like(found, keyring);
+        let Some((encoded, key)) = encodings.into_iter().find(|(encoded, _)| resembles(encoded)) else {
             return Ok(None);
-        }
+        };
         input.pass(encoded.len());
-        Ok(Some(Self::behind_header(input, header, file_bytes)))
+        Ok(Some(Self::behind_header(input, header, (file_bytes, key))))
+    }
+
+    /// Returns the key of the frames, if they are encrypted.
+    pub(in crate::store) fn key(&self) -> Option<&SegmentKey> {
+        self.key.as_ref()
+    }
+
+    /// Gives the key of the frames away; those that are left cannot be read then.
+    pub(in crate::store) fn take_key(&mut self) -> Option<SegmentKey> {
+        self.key.take()
     }
 
     /// Returns the place after the last good frame.
@@ -157,18 +194,25 @@ impl FrameReader {
                 let skipped = Skipped { at, bytes: self.input.at() - at, reason };
                 self.hand_out(whole, Some(skipped))
             }
-            Searched::Nothing => Ok(Next::Bad { at, reason, is_searched: true }),
-            Searched::GaveUp => Ok(Next::Bad { at, reason, is_searched: false }),
+            Searched::Nothing => Ok(Next::Bad { at, reason, is_torn: !self.has_broken_seal }),
+            Searched::GaveUp => Ok(Next::Bad { at, reason, is_torn: false }),
         }
     }
 
-    fn behind_header(input: Lookahead, header: &Header, file_bytes: u64) -> Self {
+    fn behind_header(
+        input: Lookahead,
+        header: &Header,
+        (file_bytes, key): (u64, Option<SegmentKey>),
+    ) -> Self {
         Self {
             input,
             file_bytes,
             next_sequence: header.first_sequence,
+            key,
+            opened: Vec::new(),
             returned: 0,
             search_bytes_left: file_bytes.saturating_mul(SEARCHES_MAX),
+            has_broken_seal: false,
         }
     }
 
@@ -176,20 +220,25 @@ impl FrameReader {
         let Whole { sequence, bytes } = whole;
         self.next_sequence = sequence.saturating_add(1);
         self.returned = bytes;
+        self.has_broken_seal = false;
         let at = self.input.at();
-        let batch = self.input.peek(bytes)?.get(HEAD_BYTES..).unwrap_or_default();
+        let batch = match self.key {
+            None => self.input.peek(bytes)?.get(HEAD_BYTES..).unwrap_or_default(),
+            Some(_) => &self.opened,
+        };
         Ok(Next::Frame { at, sequence, batch, skipped })
     }
 
     /// Returns the frame that starts `offset` bytes ahead, or why there is none.
     fn check_at(&mut self, offset: usize) -> io::Result<Result<Whole, &'static str>> {
         let left = self.file_bytes.saturating_sub(self.input.at() + offset as u64);
+        let (next, reach) = (self.next_sequence, self.reach());
         let ahead = self.input.peek(offset + HEAD_BYTES)?;
         let Some(&head) = ahead.get(offset..).and_then(<[u8]>::first_chunk::<HEAD_BYTES>) else {
             return Ok(Err("it ends within the head of a frame"));
         };
         let length = number(&head[0..4]) as usize;
-        if length > FRAME_BYTES_MAX {
+        if length > self.length_max() {
             return Ok(Err("a frame is longer than it can be"));
         }
         let bytes = HEAD_BYTES + length;
@@ -205,8 +254,18 @@ impl FrameReader {
             return Ok(Err("a frame does not match its checksum"));
         }
         let sequence = number(&head[8..16]);
-        if !self.can_follow(sequence) {
+        if !can_follow(sequence, next, reach) {
             return Ok(Err("a frame's sequence does not follow the one before it"));
+        }
+        if let Some(key) = &self.key {
+            self.opened.clear();
+            self.opened.extend_from_slice(&frame[HEAD_BYTES..]);
+            let Some(length) = key.open(&mut self.opened, &frame[8..HEAD_BYTES]) else {
+                self.search_bytes_left = self.search_bytes_left.saturating_sub(bytes as u64);
+                self.has_broken_seal = true;
+                return Ok(Err("a frame was changed: it does not match its seal"));
+            };
+            self.opened.truncate(length);
         }
         Ok(Ok(Whole { sequence, bytes }))
     }
@@ -218,14 +277,14 @@ impl FrameReader {
         }
         loop {
             self.input.pass(1);
-            let (next, reach) = (self.next_sequence, self.reach());
+            let (next, reach, length_max) = (self.next_sequence, self.reach(), self.length_max());
             let ahead = self.input.peek(SEARCH_BLOCK_BYTES)?;
             if ahead.len() < HEAD_BYTES {
                 self.input.pass(HEAD_BYTES);
                 return Ok(Searched::Nothing);
             }
             let heads = ahead.len() - (HEAD_BYTES - 1);
-            match ahead.windows(HEAD_BYTES).position(|head| is_plausible(head, next, reach)) {
+            match ahead.windows(HEAD_BYTES).position(|head| is_plausible(head, next, reach, length_max)) {
                 None => self.input.pass(heads - 1),
                 Some(offset) => {
                     self.input.pass(offset);
@@ -243,7 +302,7 @@ impl FrameReader {
     /// Passes exactly one damaged frame, if its length is still right: what follows it is the next but one.
     fn pass_one(&mut self) -> io::Result<Option<Whole>> {
         let length = number(self.input.peek(4)?) as usize;
-        if length > FRAME_BYTES_MAX {
+        if length > self.length_max() {
             return Ok(None);
         }
         let found = self.check_at(HEAD_BYTES + length)?.ok();
@@ -254,9 +313,9 @@ impl FrameReader {
         Ok(found)
     }
 
-    /// Returns whether a frame can be one of this file that comes later than the last one.
-    fn can_follow(&self, sequence: u64) -> bool {
-        sequence.checked_sub(self.next_sequence).is_some_and(|ahead| ahead <= self.reach())
+    /// Most bytes that follow the head of a frame.
+    fn length_max(&self) -> usize {
+        FRAME_BYTES_MAX + self.key.as_ref().map_or(0, |_| SegmentKey::OVERHEAD_BYTES)
     }
 
     /// More frames than the file has.
@@ -266,9 +325,14 @@ impl FrameReader {
 }
 
 /// Returns whether bytes could be the head of a frame: cheap, and false for nearly all that are not.
-fn is_plausible(head: &[u8], next_sequence: u64, reach: u64) -> bool {
+fn is_plausible(head: &[u8], next_sequence: u64, reach: u64, length_max: usize) -> bool {
     let sequence = head.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    sequence.wrapping_sub(next_sequence) <= reach && number(&head[0..4]) <= FRAME_BYTES_MAX as u64
+    can_follow(sequence, next_sequence, reach) && number(&head[0..4]) <= length_max as u64
+}
+
+/// Returns whether a frame can be one of a file that comes later than the last one.
+fn can_follow(sequence: u64, next_sequence: u64, reach: u64) -> bool {
+    sequence.checked_sub(next_sequence).is_some_and(|ahead| ahead <= reach)
 }
 
 /// Reads at most eight bytes as a number, the least significant one first.
@@ -276,7 +340,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// How often, all in all, the bytes of a file are held against checksums that do not match before the search
+/// How often, all in all, the bytes of a file are held against checksums and seals that do not match before the search
 /// for frames is given up. Damage does not come near; a file that is made for it could ask for the square of
 /// its length.
 const SEARCHES_MAX: u64 = 16;
@@ -311,25 +375,47 @@ mod tests {
 
     fn frame(sequence: u64, batch: &[u8]) -> Vec<u8> {
         let mut frame = [&[0; HEAD_BYTES], batch].concat();
-        seal(&mut frame, sequence);
+        seal(&mut frame, sequence, None).unwrap();
         frame
     }
 
     /// A segment from sequence 5 with a frame for each batch, and where each frame lies.
     fn segment(batches: &[&[u8]]) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
-        let mut bytes = header().encode().unwrap();
+        segment_with(batches, &Keyring::empty())
+    }
+
+    fn segment_with(batches: &[&[u8]], keyring: &Keyring) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
+        let (mut bytes, key) = header().encode(keyring).unwrap();
         let mut places = Vec::new();
         for (sequence, batch) in (5..).zip(batches) {
             let start = bytes.len();
-            bytes.extend_from_slice(&frame(sequence, batch));
+            let mut frame = [&[0; HEAD_BYTES], *batch].concat();
+            seal(&mut frame, sequence, key.as_ref()).unwrap();
+            bytes.extend_from_slice(&frame);
             places.push(start..bytes.len());
         }
         (bytes, places)
     }
 
+    /// No key, and one if this build can encrypt.
+    fn keyring(has_key: bool) -> Keyring {
+        #[cfg(feature = "encryption")]
+        if has_key {
+            let key = Some(crate::store::EncryptionKey::new([7; 32]));
+            return Keyring::of(&crate::store::StoreConfig { key, ..Default::default() });
+        }
+        let _ = has_key;
+        Keyring::empty()
+    }
+
     fn read(bytes: &[u8]) -> Read {
+        read_with(bytes, &Keyring::empty())
+    }
+
+    fn read_with(bytes: &[u8], keyring: &Keyring) -> Read {
         let input = Box::new(io::Cursor::new(bytes.to_vec()));
-        let Opened::Segment(_, mut reader) = FrameReader::open(input, bytes.len() as u64).unwrap() else {
+        let opened = FrameReader::open(input, bytes.len() as u64, keyring);
+        let Opened::Segment(_, mut reader) = opened.unwrap() else {
             return Read { bad: Some((0, "header")), ..Read::default() };
         };
         let mut read = Read::default();
@@ -340,8 +426,8 @@ mod tests {
                     read.skipped.extend(skipped.map(|skipped| (skipped.at, skipped.bytes)));
                 }
                 Next::End => return read,
-                Next::Bad { at, reason, is_searched } => {
-                    return Read { bad: Some((at, reason)), gave_up: !is_searched, ..read };
+                Next::Bad { at, reason, is_torn } => {
+                    return Read { bad: Some((at, reason)), gave_up: !is_torn, ..read };
                 }
             }
         }
@@ -432,11 +518,10 @@ mod tests {
     #[test]
     fn a_header_that_is_nearly_the_expected_one_is_taken_for_it() {
         let (mut bytes, _) = segment(&BATCHES);
-        let encoded = header().encode().unwrap();
         let frames_as = |bytes: &[u8]| {
             let file: (Box<dyn io::Read>, u64) =
                 (Box::new(io::Cursor::new(bytes.to_vec())), bytes.len() as u64);
-            let mut reader = FrameReader::open_as(&header(), &encoded, file).unwrap()?;
+            let mut reader = FrameReader::open_as(&header(), &Keyring::empty(), file).unwrap()?;
             Some(matches!(reader.next().unwrap(), Next::Frame { sequence: 5, .. }))
         };
         for byte in 0..=MENDED_BYTES_MAX {
@@ -469,9 +554,11 @@ mod tests {
             batches in vec(vec(any::<u8>(), 0..300), 1..20),
             damages in damages(),
             cut in 0..1200_usize,
+            has_key: bool,
         ) {
+            let keyring = keyring(has_key);
             let batches: Vec<_> = batches.iter().map(Vec::as_slice).collect();
-            let (whole, places) = segment(&batches);
+            let (whole, places) = segment_with(&batches, &keyring);
             let mut bytes = whole.clone();
             let frames = places[0].start;
             let length = bytes.len() - frames;
@@ -488,7 +575,7 @@ mod tests {
                 .filter(|((_, place), _)| is_intact(place))
                 .map(|((sequence, _), batch)| (sequence, batch.to_vec()))
                 .collect();
-            let found = read(&bytes);
+            let found = read_with(&bytes, &keyring);
             prop_assert_eq!(found.frames, expected);
             prop_assert!(!found.gave_up);
         }

@@ -6,6 +6,7 @@
 use super::error::LogError;
 use super::{FORMAT_VERSION, HEADER_BYTES_MAX};
 use crate::schema::{Schema, Status};
+use crate::store::sealing::{Keyring, Seal, SealError, SegmentKey};
 
 /// The head of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +34,20 @@ pub(in crate::store) enum BadHeader {
     Damaged(&'static str),
     /// They are of a format that is not known.
     Version(u32),
+    /// They are encrypted and cannot be opened.
+    Sealed(SealError),
 }
+
+/// A header's bytes, and the key of the frames that follow if they are encrypted.
+pub(in crate::store) type Encoded = (Vec<u8>, Option<SegmentKey>);
 
 /// The bytes before the part that differs in length.
 pub(super) const FIXED_BYTES: usize = 24;
 const MAGIC: &[u8; 8] = b"tft-log\n";
 const CHECKSUM_BYTES: usize = 4;
+/// What the version of an encrypted segment has in addition, so that builds which know nothing of encryption refuse it.
+const SEALED: u32 = 1 << 16;
+const SEALED_VERSION: u32 = FORMAT_VERSION | SEALED;
 
 impl Header {
     pub(in crate::store) fn new(schema: &Schema, first_sequence: u64) -> Self {
@@ -54,7 +63,22 @@ impl Header {
         self.metrics == other.metrics && self.states == other.states
     }
 
-    pub(in crate::store) fn encode(&self) -> Result<Vec<u8>, LogError> {
+    /// Returns the header's bytes, and the key of the frames that follow if they are to be encrypted.
+    pub(in crate::store) fn encode(&self, keyring: &Keyring) -> Result<Encoded, LogError> {
+        self.encode_with(keyring.new_seal().map_err(LogError::Unsealable)?.as_ref())
+    }
+
+    /// Returns what the header's bytes would be, plain and encrypted with each of the keys, if `found` had a bit of
+    /// damage and were them.
+    pub(super) fn encodings_like(&self, found: &[u8], keyring: &Keyring) -> Vec<Encoded> {
+        let Ok(plain) = self.encode_with(None) else { return Vec::new() };
+        let sealed = FIXED_BYTES..plain.0.len() - CHECKSUM_BYTES + Seal::OVERHEAD_BYTES;
+        let seals = found.get(sealed).map_or(Vec::new(), |sealed| keyring.seals_of(sealed));
+        let sealed = seals.iter().filter_map(|seal| self.encode_with(Some(seal)).ok());
+        sealed.chain([plain]).collect()
+    }
+
+    fn encode_with(&self, seal: Option<&Seal>) -> Result<Encoded, LogError> {
         let mut names = Vec::new();
         for list in [&self.metrics, &self.states] {
             names.extend_from_slice(&(list.len() as u16).to_le_bytes());
@@ -65,18 +89,24 @@ impl Header {
                 names.extend_from_slice(name.as_bytes());
             }
         }
-        let bytes = FIXED_BYTES + names.len() + CHECKSUM_BYTES;
+        let (version, overhead) =
+            if seal.is_some() { (SEALED_VERSION, Seal::OVERHEAD_BYTES) } else { (FORMAT_VERSION, 0) };
+        let length = names.len() + overhead;
+        let bytes = FIXED_BYTES + length + CHECKSUM_BYTES;
         if bytes > HEADER_BYTES_MAX {
             return Err(LogError::SchemaTooLarge { bytes });
         }
         let mut header = Vec::with_capacity(bytes);
         header.extend_from_slice(MAGIC);
-        header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        header.extend_from_slice(&(names.len() as u32).to_le_bytes());
+        header.extend_from_slice(&version.to_le_bytes());
+        header.extend_from_slice(&(length as u32).to_le_bytes());
         header.extend_from_slice(&self.first_sequence.to_le_bytes());
-        header.extend_from_slice(&names);
+        let key = seal.map(|seal| seal.append_names(&mut header, &names));
+        if key.is_none() {
+            header.extend_from_slice(&names);
+        }
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-        Ok(header)
+        Ok((header, key))
     }
 
     /// Returns how many bytes a header has in all, from its first [`FIXED_BYTES`].
@@ -93,14 +123,16 @@ impl Header {
     }
 
     /// Reads a whole header.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+    pub(super) fn decode(bytes: &[u8], keyring: &Keyring) -> Result<(Self, Option<SegmentKey>), BadHeader> {
         let damaged = |reason| BadHeader::Damaged(reason);
         let (content, checksum) =
             bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(damaged("its header is cut short"))?;
         if crc32c::crc32c(content) != u32::from_le_bytes(*checksum) {
             return Err(damaged("its header does not match its checksum"));
         }
-        let mut content = Cursor(content.get(8..).unwrap_or_default());
+        let (fixed, names) =
+            content.split_at_checked(FIXED_BYTES).ok_or(damaged("its header is cut short"))?;
+        let mut content = Cursor(&fixed[MAGIC.len()..]);
         let read = (|| {
             let version = u32::from_le_bytes(content.take()?);
             let _names = content.take::<4>()?;
@@ -108,12 +140,19 @@ impl Header {
             Some((version, first_sequence))
         })();
         let (version, first_sequence) = read.ok_or(damaged("its header is cut short"))?;
-        if version != FORMAT_VERSION {
-            return Err(BadHeader::Version(version));
-        }
-        let lists = (|| Some((content.names()?, content.names()?)))();
+        let opened;
+        let (names, key) = match version {
+            FORMAT_VERSION => (names, None),
+            SEALED_VERSION => {
+                opened = keyring.open_names(fixed, names)?;
+                (&*opened.0, opened.1)
+            }
+            _ => return Err(BadHeader::Version(version)),
+        };
+        let mut names = Cursor(names);
+        let lists = (|| Some((names.names()?, names.names()?)))();
         let (metrics, states) = lists.ok_or(damaged("the names in its header cannot be read"))?;
-        Ok(Self { first_sequence, metrics, states })
+        Ok((Self { first_sequence, metrics, states }, key))
     }
 
     pub(super) fn mapping(&self, schema: &Schema) -> Mapping {
@@ -165,30 +204,36 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
+    fn plain(header: &Header) -> (Keyring, Vec<u8>) {
+        let keyring = Keyring::empty();
+        let (bytes, _) = header.encode(&keyring).unwrap();
+        (keyring, bytes)
+    }
+
     #[test]
     fn a_header_comes_back_and_no_bit_of_it_may_change() {
         let header = Header::new(&Schema::server_metrics(), 7);
-        let bytes = header.encode().unwrap();
-        assert_eq!(Header::decode(&bytes), Ok(header));
+        let (keyring, bytes) = plain(&header);
+        assert_eq!(Header::decode(&bytes, &keyring).unwrap().0, header);
         let fixed = bytes.first_chunk().unwrap();
         assert_eq!(Header::encoded_length(fixed), Ok(bytes.len()));
         for bit in 0..8 * bytes.len() {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(Header::decode(&changed), Err(BadHeader::Damaged(_))), "bit {bit}");
+            assert!(matches!(Header::decode(&changed, &keyring), Err(BadHeader::Damaged(_))), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert!(Header::decode(&bytes[..length]).is_err());
+            assert!(Header::decode(&bytes[..length], &keyring).is_err());
         }
     }
 
     #[test]
     fn a_newer_format_is_told_from_damage() {
-        let mut bytes = Header::new(&Schema::server_metrics(), 7).encode().unwrap();
+        let (keyring, mut bytes) = plain(&Header::new(&Schema::server_metrics(), 7));
         let end = bytes.len() - CHECKSUM_BYTES;
         bytes[8] = 2;
         let checksum = crc32c::crc32c(&bytes[..end]);
         bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(Header::decode(&bytes), Err(BadHeader::Version(2)));
+        assert_eq!(Header::decode(&bytes, &keyring).unwrap_err(), BadHeader::Version(2));
     }
 }

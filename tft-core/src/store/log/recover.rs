@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::store::error::StoreError;
 use crate::store::file;
 use crate::store::report::{LogDamage, RecoveryReport, SetAside};
+use crate::store::sealing::{Keyring, SegmentKey};
 use crate::store::storage::Storage;
 use crate::time::Timestamp;
 use crate::window::RollingWindow;
@@ -42,6 +43,8 @@ pub(in crate::store) struct Recovered {
     pub(in crate::store) older: Vec<(PathBuf, u64)>,
     /// Damaged segments; the next checkpoint moves them aside.
     pub(in crate::store) damaged: Vec<PathBuf>,
+    /// Whether a segment was read that is not encrypted as it would be now.
+    pub(in crate::store) has_other_key: bool,
 }
 
 /// A segment that frames can be appended to.
@@ -53,10 +56,13 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) length: u64,
     /// The sequence that the next frame must have.
     pub(in crate::store) next: u64,
+    /// What its frames are encrypted with.
+    pub(in crate::store) key: Option<SegmentKey>,
 }
 
 struct Replay<'a> {
     storage: &'a dyn Storage,
+    keyring: &'a Keyring,
     window: &'a mut RollingWindow,
     report: &'a mut RecoveryReport,
     now: Timestamp,
@@ -83,7 +89,7 @@ struct End {
 
 /// Replays the segments of a checkpoint into its window.
 pub(in crate::store) fn recover(
-    storage: &dyn Storage,
+    (storage, keyring): (&dyn Storage, &Keyring),
     checkpoint: &Path,
     covered: Covered,
     (window, report): (&mut RollingWindow, &mut RecoveryReport),
@@ -97,7 +103,7 @@ pub(in crate::store) fn recover(
         Covered::Unknown => (0, None),
     };
     let recovered = Recovered { newest, ..Recovered::nothing() };
-    let mut replay = Replay { storage, window, report, now, expected, recovered };
+    let mut replay = Replay { storage, keyring, window, report, now, expected, recovered };
     replay.report.segments = listed.len();
     for ((first, path), end) in listed.into_iter().zip(ends) {
         replay.take_segment(Span { path, first, end })?;
@@ -108,7 +114,15 @@ pub(in crate::store) fn recover(
 impl Recovered {
     /// What the log of a new store leaves.
     pub(in crate::store) fn nothing() -> Self {
-        Self { newest: 0, last: None, older: Vec::new(), damaged: Vec::new() }
+        Self { newest: 0, last: None, older: Vec::new(), damaged: Vec::new(), has_other_key: false }
+    }
+}
+
+impl Tail {
+    /// Returns whether the frame that would follow the header may follow here instead.
+    pub(in crate::store) fn can_take(&self, header: &Header, keyring: &Keyring) -> bool {
+        let is_current = keyring.is_current(self.key.as_ref());
+        is_current && self.header.has_schema_of(header) && self.next == header.first_sequence
     }
 }
 
@@ -121,7 +135,10 @@ impl Replay<'_> {
             self.recovered.older.push((span.path, bytes));
             return Ok(());
         }
-        match FrameReader::open(input, bytes).map_err(failed)? {
+        match FrameReader::open(input, bytes, self.keyring).map_err(failed)? {
+            Opened::Bad(BadHeader::Sealed(problem)) => {
+                Err(LogError::Seal { path: span.path, problem }.into())
+            }
             Opened::Bad(BadHeader::Version(version)) => {
                 Err(LogError::Version { path: span.path, version }.into())
             }
@@ -144,8 +161,7 @@ impl Replay<'_> {
     fn open_despite_header(&self, span: &Span) -> Result<Option<(Header, FrameReader)>, Error> {
         let failed = |source| LogError::io(&span.path, "reading it", source);
         let header = Header::new(self.window.schema(), span.first);
-        let encoded = header.encode()?;
-        let open = || FrameReader::open_as(&header, &encoded, self.storage.read(&span.path)?);
+        let open = || FrameReader::open_as(&header, self.keyring, self.storage.read(&span.path)?);
         let Some(mut frames) = open().map_err(failed)? else { return Ok(None) };
         let has_frame = matches!(frames.next().map_err(failed)?, Next::Frame { .. });
         let frames = if has_frame { open().map_err(failed)? } else { None };
@@ -159,15 +175,21 @@ impl Replay<'_> {
         (mut frames, is_damaged): (FrameReader, bool),
         bytes: u64,
     ) -> Result<(), Error> {
+        self.recovered.has_other_key |= !self.keyring.is_current(frames.key());
         self.expect(&span, None, "there is a gap before it", span.first);
-        let mut end = self.take_frames(&span, &header, &mut frames)?;
+        let mut end = self.take_frames(&span, &header, (&mut frames, bytes))?;
         end.is_damaged |= is_damaged;
-        self.finish(span, header, &end, bytes);
+        self.finish(span, (header, frames.take_key()), &end, bytes);
         Ok(())
     }
 
     /// Replays the good frames, up to the last one or to where the next segment takes over.
-    fn take_frames(&mut self, span: &Span, header: &Header, frames: &mut FrameReader) -> Result<End, Error> {
+    fn take_frames(
+        &mut self,
+        span: &Span,
+        header: &Header,
+        (frames, bytes): (&mut FrameReader, u64),
+    ) -> Result<End, Error> {
         let mapping = header.mapping(self.window.schema());
         for name in &mapping.unknown_metrics {
             if !self.report.unknown_metrics.contains(name) {
@@ -183,10 +205,11 @@ impl Replay<'_> {
                 }
                 Next::Frame { at, sequence, batch, skipped } => (at, sequence, batch, skipped),
                 Next::End => return Ok(end),
-                Next::Bad { at, reason, is_searched } => {
-                    if !is_searched {
+                Next::Bad { at, reason, is_torn } => {
+                    if !is_torn {
                         end.is_damaged = true;
-                        self.expect(span, Some((at, 0)), reason, end.next.saturating_add(1));
+                        let damaged = (at, bytes.saturating_sub(at));
+                        self.expect(span, Some(damaged), reason, end.next.saturating_add(1));
                     }
                     return Ok(End { bad: Some(reason), ..end });
                 }
@@ -227,14 +250,15 @@ impl Replay<'_> {
     }
 
     /// Files a segment away that was read to where its good frames end.
-    fn finish(&mut self, span: Span, header: Header, end: &End, bytes: u64) {
+    fn finish(&mut self, span: Span, (header, key): (Header, Option<SegmentKey>), end: &End, bytes: u64) {
         let left = bytes.saturating_sub(end.at);
         let Some(next_first) = span.end else {
             self.report.bytes_dropped += left;
             if end.is_damaged {
                 self.recovered.damaged.push(span.path);
             } else {
-                self.recovered.last = Some(Tail { path: span.path, header, length: end.at, next: end.next });
+                self.recovered.last =
+                    Some(Tail { path: span.path, header, length: end.at, next: end.next, key });
             }
             return;
         };
@@ -274,7 +298,7 @@ impl Replay<'_> {
     fn has_content(&self, path: &Path) -> Result<bool, Error> {
         let failed = |source: io::Error| LogError::io(path, "reading it", source);
         let (mut input, _) = self.storage.read(path).map_err(failed)?;
-        let header = Header::new(self.window.schema(), 1).encode()?;
+        let (header, _) = Header::new(self.window.schema(), 1).encode(self.keyring)?;
         let mut start = vec![0; header.len()];
         let mut filled = 0;
         while filled < start.len() {

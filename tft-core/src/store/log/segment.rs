@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::header::Header;
+use super::recover::Tail;
+use crate::store::sealing::{Keyring, SegmentKey};
 use crate::store::storage::{Storage, StorageFile, append_all, beside, directory_of, name_of};
 
 /// The segment that frames are appended to.
@@ -16,6 +18,8 @@ pub(in crate::store) struct Segment {
     file: Arc<dyn StorageFile>,
     /// Bytes up to the end of the last good frame.
     length: u64,
+    /// What frames are encrypted with.
+    key: Option<SegmentKey>,
 }
 
 /// Why a frame was not appended, or a segment not begun.
@@ -34,9 +38,10 @@ impl Segment {
         storage: &dyn Storage,
         checkpoint: &Path,
         header: &Header,
+        keyring: &Keyring,
     ) -> Result<Self, Failure> {
         let path = path_of(checkpoint, header.first_sequence);
-        let bytes = header.encode().map_err(|error| Failure { error, is_undone: true })?;
+        let (bytes, key) = header.encode(keyring).map_err(|error| Failure { error, is_undone: true })?;
         let failure =
             |action, source, is_undone| Failure { error: LogError::io(&path, action, source), is_undone };
         let file = match storage.create(&path) {
@@ -56,21 +61,19 @@ impl Segment {
             return Err(failure("writing it", source, removed.is_ok()));
         }
         let first_sequence = header.first_sequence;
-        Ok(Self { path, first_sequence, file: file.into(), length: bytes.len() as u64 })
+        Ok(Self { path, first_sequence, file: file.into(), length: bytes.len() as u64, key })
     }
 
     /// Goes on with a segment after its last good frame.
     pub(in crate::store) fn resume(
         storage: &dyn Storage,
-        path: PathBuf,
-        first_sequence: u64,
-        length: u64,
+        Tail { path, header, length, key, .. }: Tail,
     ) -> Result<Self, LogError> {
         let lies_at = &path;
         let failed = |action| move |source| LogError::io(lies_at, action, source);
         let file = storage.open(&path).map_err(failed("opening it"))?;
         file.truncate(length).map_err(failed("cutting it after the last good frame"))?;
-        Ok(Self { file: file.into(), path, first_sequence, length })
+        Ok(Self { file: file.into(), path, first_sequence: header.first_sequence, length, key })
     }
 
     /// Appends a whole frame or, as far as possible, nothing of it.
@@ -82,6 +85,10 @@ impl Segment {
         }
         self.length += frame.len() as u64;
         Ok(())
+    }
+
+    pub(in crate::store) fn key(&self) -> Option<&SegmentKey> {
+        self.key.as_ref()
     }
 
     pub(in crate::store) fn path(&self) -> &Path {

@@ -11,6 +11,7 @@ mod log;
 mod network;
 mod rates;
 mod storage;
+mod stream;
 mod tls;
 mod values;
 
@@ -28,6 +29,7 @@ pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
 pub use rates::RateSettings;
 pub use storage::StorageSettings;
+pub use stream::StreamSettings;
 pub use tls::TlsSettings;
 pub(crate) use values::{number, set};
 
@@ -63,6 +65,9 @@ pub struct Settings {
     /// `[limits]`
     #[command(flatten)]
     pub limits: LimitSettings,
+    /// `[stream]`
+    #[command(flatten)]
+    pub stream: StreamSettings,
     /// `[log]`
     #[command(flatten)]
     pub log: LogSettings,
@@ -125,6 +130,7 @@ impl Settings {
         self.tls.apply(&mut config)?;
         self.browsers.apply(&mut config)?;
         self.limits.apply(&mut config)?;
+        self.stream.apply(&mut config)?;
         self.log.apply(&mut config)?;
         config.check()?;
         Ok(config)

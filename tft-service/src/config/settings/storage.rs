@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tft_core::store::SyncMode;
 
 use super::values::{number, refused, set};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, encryption};
 
 /// `[storage]`: the model, the checkpoint and its log.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
@@ -35,6 +35,13 @@ pub struct StorageSettings {
     /// Milliseconds between checkpoints of a window that changed; sooner if the log grows fast [default: 900000]
     #[arg(long, env = "TFT_CHECKPOINT_INTERVAL_MS", value_name = "MS")]
     pub checkpoint_interval_ms: Option<String>,
+    /// File with the key that the checkpoint and its log are encrypted with: 32 bytes, or 64 hexadecimal characters;
+    /// only in builds with the feature `encryption` [default: not encrypted]
+    #[arg(long, env = "TFT_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub encryption_key_file: Option<String>,
+    /// File with the key before that one, for the first start with a new key
+    #[arg(long, env = "TFT_ENCRYPTION_PREVIOUS_KEY_FILE", value_name = "FILE")]
+    pub encryption_previous_key_file: Option<String>,
 }
 
 impl StorageSettings {
@@ -47,7 +54,9 @@ impl StorageSettings {
         set(&mut config.store.sync, self.sync.as_deref(), parse_sync)?;
         set(&mut config.intervals.sync, self.sync_interval_ms.as_deref(), parse_sync_interval)?;
         let interval = self.checkpoint_interval_ms.as_deref();
-        set(&mut config.intervals.checkpoint, interval, parse_checkpoint_interval)
+        set(&mut config.intervals.checkpoint, interval, parse_checkpoint_interval)?;
+        let (key, previous_key) = (&self.encryption_key_file, &self.encryption_previous_key_file);
+        encryption::set_keys(&mut config.store, key.as_deref(), previous_key.as_deref())
     }
 }
 
