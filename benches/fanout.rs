@@ -131,7 +131,7 @@ async fn measure(clients: usize, rounds: u64) -> Result<(), Failure> {
         now = now.plus_millis(STEP_MS);
         clock.advance(Duration::from_millis(STEP_MS as u64));
     }
-    let cpu = cpu_before.zip(cpu_time()).map(|(before, after)| after - before);
+    let cpu = cpu_before.zip(cpu_time()).map(|(before, after)| after.saturating_sub(before));
     whole.sort();
     spread.sort();
     let middle = whole.len() / 2;

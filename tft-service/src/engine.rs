@@ -39,14 +39,14 @@ impl Engine {
     /// # Errors
     /// [`ServiceError::Model`]. There is no falling back to another model: a service that says it uses a
     /// model uses it.
-    pub(crate) fn load(model_dir: Option<&Path>, schema: Schema) -> Result<Self, ServiceError> {
+    pub(crate) fn load(model_dir: Option<&Path>, schema: &Schema) -> Result<Self, ServiceError> {
         Self::build(model_dir, schema).map_err(|source| ServiceError::Model { source })
     }
 
-    fn build(model_dir: Option<&Path>, schema: Schema) -> Result<Self, Error> {
+    fn build(model_dir: Option<&Path>, schema: &Schema) -> Result<Self, Error> {
         let model = model_dir.map_or_else(Model::built_in, Model::from_dir)?;
         let forecaster = Forecaster::new(model, ForecasterConfig::default())?;
-        Ok(Self::new(Monitor::new(&schema, forecaster)?))
+        Ok(Self::new(Monitor::new(schema, forecaster)?))
     }
 
     /// Takes a monitor that is ready.

@@ -82,7 +82,7 @@ pub(crate) fn by_command(args: MigrateArgs) -> Result<(), ServiceError> {
     if Store::exists(&to).map_err(|source| unusable(&to, source))? {
         return Err(unusable(&to, "it or a log of it exists already and is not overwritten"));
     }
-    let empty = Engine::load(model_dir.as_deref(), Schema::server_metrics())?.empty_window()?;
+    let empty = Engine::load(model_dir.as_deref(), &Schema::server_metrics())?.empty_window()?;
     let migration = Migration { pickle: &pickle, checkpoint: &to };
     let now = SystemClock::new().now();
     let Err(error) = migration.run(&empty, &StoreConfig::default(), now) else {

@@ -32,13 +32,13 @@ pub(crate) enum DeniedReason {
 }
 
 impl Denied {
-    pub(crate) fn status(&self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         let is_forbidden = self.failure_status == FailureStatus::Forbidden && !self.is_about_tokens();
         if is_forbidden { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }
     }
 
     /// Returns what operators search their logs for.
-    pub(crate) fn security_reason(&self) -> &'static str {
+    pub(crate) fn security_reason(self) -> &'static str {
         match (self.is_about_tokens(), self.status()) {
             (true, _) => "401 Unauthorized: invalid or missing bearer token",
             (false, StatusCode::UNAUTHORIZED) => "401 Unauthorized: invalid or missing API key",
@@ -47,7 +47,7 @@ impl Denied {
     }
 
     /// Returns what the audit log calls the key.
-    pub(crate) fn key_id(&self) -> &'static str {
+    pub(crate) fn key_id(self) -> &'static str {
         match self.reason {
             DeniedReason::Missing => "none",
             _ => "invalid",
@@ -55,7 +55,7 @@ impl Denied {
     }
 
     /// Adds `WWW-Authenticate` to a reply with status 401, as RFC 9110 and RFC 6750 ask for.
-    pub(crate) fn add_challenges(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_challenges(self, headers: &mut HeaderMap) {
         if self.status() != StatusCode::UNAUTHORIZED {
             return;
         }
@@ -78,7 +78,7 @@ impl Denied {
     }
 
     /// With tokens on, whoever shows nothing is asked for one; a wrong key stays a wrong key.
-    fn is_about_tokens(&self) -> bool {
+    fn is_about_tokens(self) -> bool {
         self.takes_tokens && self.reason != DeniedReason::InvalidKey
     }
 }

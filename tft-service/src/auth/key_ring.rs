@@ -226,7 +226,7 @@ impl Credentials {
 }
 
 /// Returns a header's value unless there are none or several: which of them counts would be a guess.
-fn only<'a>(headers: &'a HeaderMap, name: impl header::AsHeaderName) -> Option<&'a HeaderValue> {
+fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }

@@ -1,5 +1,6 @@
 //! The keys that are accepted, as digests.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -87,8 +88,16 @@ impl Key {
 
 /// A key's name where none is given: of the digest's digest, so that it tells nothing of use about the key.
 fn id_of(digest: &[u8; 32]) -> Arc<str> {
-    let hex: String = digest_of(digest)[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("key-{hex}").into()
+    format!("key-{}", &hex(&digest_of(digest))[..8]).into()
+}
+
+/// Returns 32 bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 pub(crate) fn digest_of(bytes: &[u8]) -> [u8; 32] {
@@ -124,7 +133,7 @@ mod tests {
     #[test]
     fn a_name_made_for_a_key_is_stable_and_not_part_of_the_digest() {
         let key = Key::new(&ApiKey::parse("KEY", KEYS[0]).unwrap());
-        let hex: String = key.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(&key.digest);
         assert_eq!(key.id.len(), 12);
         assert!(key.id.starts_with("key-") && !hex.contains(&key.id[4..]), "{}", key.id);
         assert_eq!(key.id, Key::new(&ApiKey::parse("KEY", KEYS[0]).unwrap()).id);

@@ -102,7 +102,7 @@ impl AuthConfig {
 pub(crate) fn generate_key() -> Option<String> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(key_set::hex(&bytes))
 }
 
 /// Makes a token for a subject.

@@ -20,7 +20,7 @@ pub struct TokenSources {
     pub secret: Option<String>,
     /// The file that `JWT_SECRET_KEY_FILE` names.
     pub secret_file: Option<PathBuf>,
-    /// The file that `JWT_PUBLIC_KEY_FILE` names, for RS256, ES256 or EdDSA by the kind of the key.
+    /// The file that `JWT_PUBLIC_KEY_FILE` names, for RS256, ES256 or `EdDSA` by the kind of the key.
     pub public_key_file: Option<PathBuf>,
     /// systemd's `CREDENTIALS_DIRECTORY`, in which `jwt_secret_key` is looked for.
     pub credentials_directory: Option<PathBuf>,

@@ -40,7 +40,7 @@ pub(crate) struct Replayed {
 pub(crate) fn replay_and_report(config: &DemoConfig) -> Result<Replayed, ServiceError> {
     let excerpt = Excerpt::embedded()?;
     let schema = schema::describe(&excerpt)?;
-    let engine = Engine::load(config.serve.model_dir.as_deref(), schema)?;
+    let engine = Engine::load(config.serve.model_dir.as_deref(), &schema)?;
     let (replayed, report) = replay(&excerpt, engine, config.every_steps)?;
     let mut output = std::io::stdout().lock();
     let written =

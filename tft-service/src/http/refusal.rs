@@ -122,12 +122,12 @@ impl Refusal {
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, allow);
             }
-            Self::NoWebSocket(HandshakeError::NotAnUpgrade) => {
+            Self::NoWebSocket(error @ (HandshakeError::NotAnUpgrade | HandshakeError::WrongVersion)) => {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            }
-            Self::NoWebSocket(HandshakeError::WrongVersion) => {
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                if error == HandshakeError::WrongVersion {
+                    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                }
             }
             Self::TooManyStreams => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -24,7 +24,7 @@ impl Authenticate {
     }
 
     fn is_protected(&self, route: &Route) -> bool {
-        !route.is_open && !(self.metrics_open && route.path == "/metrics")
+        !(route.is_open || self.metrics_open && route.path == "/metrics")
     }
 
     /// Says who it is. Failed attempts are limited by address; a valid key passes in any case.

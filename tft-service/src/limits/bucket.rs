@@ -40,11 +40,11 @@ impl BucketTable {
 /// Returns when the bucket is full after the call, and the verdict.
 pub(super) fn take(tier: Tier, full_at: Duration, now: Duration) -> (Duration, Verdict) {
     let (interval, refill) = (tier.interval(), tier.refill());
-    let ahead = full_at.max(now) + interval - now;
+    let ahead = (full_at.max(now) + interval).saturating_sub(now);
     let is_allowed = ahead <= refill;
-    let used = if is_allowed { ahead } else { ahead - interval };
+    let used = if is_allowed { ahead } else { ahead.saturating_sub(interval) };
     let remaining = ((refill.saturating_sub(used)).as_nanos() / interval.as_nanos().max(1)) as u32;
-    let reset_after = if is_allowed { used } else { ahead - refill };
+    let reset_after = if is_allowed { used } else { ahead.saturating_sub(refill) };
     let verdict = Verdict { is_allowed, limit: tier.burst(), remaining, window: refill, reset_after };
     (now + used, verdict)
 }

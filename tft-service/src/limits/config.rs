@@ -181,6 +181,10 @@ impl RedisLimits {
     ///
     /// # Errors
     /// What is wrong, in words that follow the setting's name.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_self, reason = "the address matters with the feature")
+    )]
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         #[cfg(not(feature = "redis"))]
         return Err("needs a build with the feature `redis`");

@@ -185,7 +185,7 @@ mod tests {
                 now += Duration::from_millis(pause_ms);
                 let class = if is_alerts { alerts } else { own };
                 let recent = |window: Duration, of: Option<bool>| {
-                    let counts = |(at, kind): &&(Duration, bool)| now - *at < window && of.is_none_or(|of| of == *kind);
+                    let counts = |(at, kind): &&(Duration, bool)| now.saturating_sub(*at) < window && of.is_none_or(|of| of == *kind);
                     history.iter().filter(counts).count()
                 };
                 let fits = recent(class.limit.window(), Some(is_alerts)) < limits.0 as usize
@@ -193,17 +193,17 @@ mod tests {
                 let verdict = table.count(&[class, all], &client(), now);
                 prop_assert_eq!(verdict.is_allowed, fits);
                 prop_assert!(verdict.reset_after <= verdict.window);
-                if !fits {
+                if fits {
+                    history.push((now, is_alerts));
+                } else {
                     // It says when: not a moment before, and then at least this window has room.
                     let history: &Vec<(Duration, bool)> = &history;
                     let later = now + verdict.reset_after;
                     let is_all = verdict.window == all.limit.window() && verdict.limit == limits.1;
                     let room = |window: Duration, of: Option<bool>, limit: u32| {
-                        history.iter().filter(|(at, kind)| later - *at < window && of.is_none_or(|of| of == *kind)).count() < limit as usize
+                        history.iter().filter(|(at, kind)| later.saturating_sub(*at) < window && of.is_none_or(|of| of == *kind)).count() < limit as usize
                     };
                     prop_assert!(room(class.limit.window(), Some(is_alerts), limits.0) || (is_all && room(all.limit.window(), None, limits.1)));
-                } else {
-                    history.push((now, is_alerts));
                 }
             }
         }

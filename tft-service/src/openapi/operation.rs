@@ -18,6 +18,7 @@ pub(crate) struct Operation<'d> {
     replies: Map<String, Value>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "schemas are built in place and end up in the document")]
 impl<'d> Operation<'d> {
     /// Begins with the refusals that every route of this kind has.
     pub(super) fn new(route: &'d Route, schema: &'d Schema, schemas: &'d mut SchemaGenerator) -> Self {

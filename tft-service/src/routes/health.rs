@@ -28,18 +28,18 @@ pub(super) fn describe_health(operation: Operation<'_>) -> Operation<'_> {
     let properties = json!({
         "status": { "const": "healthy" }, "service": { "type": "string" }, "running": { "const": true },
     });
-    let schema = object(properties, &["status", "service", "running"]);
+    let schema = object(&properties, &["status", "service", "running"]);
     operation.replies_with(200, "application/json", "The process runs.", schema)
 }
 
 pub(super) fn describe_live(operation: Operation<'_>) -> Operation<'_> {
-    let schema = object(json!({ "status": { "const": "alive" } }), &["status"]);
+    let schema = object(&json!({ "status": { "const": "alive" } }), &["status"]);
     operation.replies_with(200, "application/json", "The process runs.", schema)
 }
 
 pub(super) fn describe_ready(operation: Operation<'_>) -> Operation<'_> {
-    let ready = object(json!({ "status": { "const": "ready" } }), &["status"]);
-    let starting = object(json!({ "status": { "const": "starting" } }), &["status"]);
+    let ready = object(&json!({ "status": { "const": "ready" } }), &["status"]);
+    let starting = object(&json!({ "status": { "const": "starting" } }), &["status"]);
     operation.replies_with(200, "application/json", "There are forecasts.", ready).replies_or_refuses(
         503,
         "There are no forecasts yet, or the service is busy.",
@@ -47,6 +47,6 @@ pub(super) fn describe_ready(operation: Operation<'_>) -> Operation<'_> {
     )
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+fn object(properties: &Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }

@@ -209,7 +209,7 @@ mod tests {
             let activity = Activity::new();
             let idle = Duration::from_secs(5);
             let under_way = activity.begin();
-            assert!(tokio::time::timeout(Duration::from_secs(60), activity.overdue(idle)).await.is_err());
+            assert!(tokio::time::timeout(Duration::from_mins(1), activity.overdue(idle)).await.is_err());
             drop(under_way);
             assert!(tokio::time::timeout(Duration::from_secs(4), activity.overdue(idle)).await.is_err());
             assert_eq!(activity.overdue(idle).await, "it was idle for too long");

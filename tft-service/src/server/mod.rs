@@ -81,7 +81,7 @@ impl Server {
     /// cannot be read or written, or the port cannot be bound. What is corrupt is moved aside and logged instead.
     pub fn bind(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServiceError> {
         config.check()?;
-        let engine = Engine::load(config.model_dir.as_deref(), Schema::server_metrics())?;
+        let engine = Engine::load(config.model_dir.as_deref(), &Schema::server_metrics())?;
         let empty = engine.window_kept_for(config.retention)?;
         let store = match &config.persistence_file {
             Some(path) => persistence::open(path, empty, config.store.clone(), clock.now())?,

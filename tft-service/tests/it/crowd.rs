@@ -56,7 +56,7 @@ fn health_is_answered_beside_a_crowd_and_the_crowd_is_sent_away() {
     let slow_headers = crowd(&server, "GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ");
     let slow_bodies = crowd(&server, &format!("{feed}Content-Length: 1000\r\n\r\n{{"));
     let ask = format!("GET /predictions/current HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\n");
-    let slow_readers = crowd(&server, &format!("{ask}\r\n").repeat(20));
+    let stalled = crowd(&server, &format!("{ask}\r\n").repeat(20));
     let ranges = crowd(&server, &format!("{ask}Range: bytes=0-0,1-1,2-2,3-3,4-4\r\n\r\n"));
     let times = health_times(&server, 200);
     let p99 = times[times.len() * 99 / 100];
@@ -71,6 +71,6 @@ fn health_is_answered_beside_a_crowd_and_the_crowd_is_sent_away() {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
         }
     }
-    drop((slow_readers, ranges));
+    drop((stalled, ranges));
     assert_eq!(server.request("GET", "/health").send().status, 200);
 }

@@ -92,7 +92,7 @@ fn heads_that_are_no_http_are_refused() {
     ] {
         assert_eq!(get(head), [400], "{head:?}");
     }
-    let many: String = (0..200).map(|at| format!("X-{at}: a\r\n")).collect();
+    let many = "X-Many: a\r\n".repeat(200);
     assert_eq!(get(&format!("GET /health HTTP/1.1\r\nHost: a\r\n{many}")), [431]);
 }
 

@@ -58,7 +58,9 @@ fn a_new_certificate_is_shown_and_no_request_fails() {
         }
     }
     stop.store(true, Ordering::Relaxed);
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    for caller in callers {
+        caller.join().unwrap();
+    }
     // What was connected before goes on with its keys.
     std::io::Write::write_all(&mut held, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let reply = crate::client::read_reply(&mut std::io::BufReader::new(&mut held), false);
