@@ -92,7 +92,7 @@ fn id_of(digest: &[u8; 32]) -> Arc<str> {
 }
 
 /// Returns 32 bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
+pub(crate) fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -22,6 +22,7 @@ use tft_core::time::Timestamp;
 
 pub(crate) use denied::Denied;
 pub(crate) use key_ring::KeyRing;
+pub(crate) use key_set::hex;
 pub(crate) use principal::{Client, Principal};
 pub use scope::{Scope, Scopes};
 pub(crate) use secret::read_text;
@@ -102,7 +103,7 @@ impl AuthConfig {
 pub(crate) fn generate_key() -> Option<String> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(key_set::hex(&bytes))
+    Some(hex(&bytes))
 }
 
 /// Makes a token for a subject.

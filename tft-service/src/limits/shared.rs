@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::config::{RedisLimits, Tier};
 use super::{Bucket, Counted, RouteClass, Verdict};
 use crate::auth::Client;
+use crate::auth::hex;
 
 /// The limits in Redis.
 pub(super) struct SharedLimits {
@@ -200,8 +201,8 @@ fn key_of(name: &str, client: &Client) -> String {
         Client::Subject(subject) => format!("subject:{subject}"),
         Client::Network(address) => format!("network:{address}"),
     };
-    let hex: String = Sha256::digest(text)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("tft:limit:{{{hex}}}:{name}")
+    let digest = hex(&Sha256::digest(text).into());
+    format!("tft:limit:{{{}}}:{name}", &digest[..32])
 }
 
 fn name_of(bucket: Bucket) -> &'static str {
