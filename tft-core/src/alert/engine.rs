@@ -180,7 +180,7 @@ impl AlertEngine {
             let before = entries.remove(&index);
             let was_there = before.is_some();
             let signal = checked.signal(observation, moment);
-            let mut watch = checked.watch(observation.server, moment);
+            let mut watch = checked.watch((observation.server, observation.profile), moment);
             watch.current = checked.current(observation);
             let outcome = watch.advance(before, signal);
             if !was_there && outcome.entry.is_some() && self.count >= self.config.alerts_max {
@@ -206,7 +206,9 @@ impl AlertEngine {
                 let silent_ms = moment.now.as_millis().saturating_sub(entry.alert.since.as_millis());
                 let is_old = entry.alert.state == AlertState::NoData && silent_ms >= retention_ms;
                 let signal = if is_old { Signal::Forgotten } else { Signal::NoData };
-                let outcome = self.rules[index].watch(server, moment).advance(Some(entry), signal);
+                let profile = entry.alert.profile.clone();
+                let watch = self.rules[index].watch((server, &profile), moment);
+                let outcome = watch.advance(Some(entry), signal);
                 self.count -= usize::from(outcome.entry.is_none());
                 moment.transitions.extend(outcome.transition);
                 entries.extend(outcome.entry.map(|entry| (index, entry)));
@@ -268,10 +270,15 @@ impl CheckedRule {
         levels.nearest(Quantile::new(self.rule.quantile).unwrap_or(Quantile::MEDIAN))
     }
 
-    fn watch<'a>(&'a self, server: &'a ServerName, moment: &Moment<'_>) -> Watch<'a> {
+    fn watch<'a>(
+        &'a self,
+        (server, profile): (&'a ServerName, &'a Profile),
+        moment: &Moment<'_>,
+    ) -> Watch<'a> {
         Watch {
             rule: &self.rule,
             server,
+            profile,
             metric: &self.metric_name,
             unit: &self.unit,
             step_length: moment.fleet.step_length,

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::message;
 use super::reading::{Hit, Reading};
 use super::rule::{Rule, Severity};
-use crate::schema::ServerName;
+use crate::schema::{Profile, ServerName};
 use crate::time::{StepLength, Timestamp};
 
 /// One rule broken by one server; there is never more than one for the two.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
     /// The server.
     pub server: ServerName,
+    /// The server's profile when the alert began.
+    pub profile: Profile,
     /// The rule's name.
     pub rule: String,
     /// The metric's name, or `risk_score`.
@@ -49,7 +51,7 @@ pub struct Alert {
 }
 
 /// Where in its life an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AlertState {
@@ -64,7 +66,7 @@ pub enum AlertState {
 }
 
 /// A change in the life of an alert.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Transition {
     /// The state before, none for a new alert. If it equals the alert's state, its severity has changed.
@@ -88,6 +90,7 @@ pub(super) struct Entry {
 pub(super) struct Watch<'a> {
     pub(super) rule: &'a Rule,
     pub(super) server: &'a ServerName,
+    pub(super) profile: &'a Profile,
     pub(super) metric: &'a str,
     pub(super) unit: &'a str,
     pub(super) step_length: StepLength,
@@ -238,6 +241,7 @@ impl Watch<'_> {
     fn new_alert(&self, state: AlertState) -> Alert {
         Alert {
             server: self.server.clone(),
+            profile: self.profile.clone(),
             rule: self.rule.name.clone(),
             metric: self.metric.to_owned(),
             severity: Severity::Warning,
@@ -274,6 +278,21 @@ impl Entry {
     fn changed(self, from: Option<AlertState>) -> Outcome {
         let transition = Transition { from, alert: self.alert.clone() };
         Outcome { entry: Some(self), transition: Some(transition) }
+    }
+}
+
+impl Alert {
+    /// Returns what a matcher compares by name: `alertname`, `server`, `profile`, `metric` and `severity`, which a label
+    /// of the same name does not hide, and every label; none if there is no such label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        match name {
+            "alertname" => Some(&self.rule),
+            "server" => Some(self.server.as_str()),
+            "profile" => Some(self.profile.as_str()),
+            "metric" => Some(&self.metric),
+            "severity" => Some(self.severity.as_str()),
+            _ => self.labels.get(name).map(String::as_str),
+        }
     }
 }
 

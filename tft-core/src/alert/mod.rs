@@ -7,6 +7,7 @@
 mod engine;
 mod life;
 mod message;
+mod notification;
 mod preset;
 mod reading;
 mod rule;
@@ -15,4 +16,5 @@ mod tests;
 
 pub use engine::{AlertConfig, AlertEngine, ServerObservation};
 pub use life::{Alert, AlertState, Transition};
+pub use notification::Notification;
 pub use rule::{Band, Direction, Rule, Selector, Severity, Subject};

@@ -103,6 +103,7 @@ fn a_rule_gives_one_alert_and_not_one_per_step() {
     insta::assert_json_snapshot!(alert, @r#"
     {
       "server": "db-7",
+      "profile": "database",
       "rule": "memory",
       "metric": "mem_used_pct",
       "severity": "critical",
