@@ -212,7 +212,7 @@ impl<'a> RuleCheck<'a> {
                 refuse(
                     field,
                     format!(
-                        "has `{}`, which is no placeholder; a brace is written twice",
+                        "has `{}`, which is no placeholder (a brace is written twice)",
                         abbreviate(&fault.0)
                     ),
                 );
@@ -315,7 +315,7 @@ mod tests {
             Rule { condition: Condition::Risk {}, recovery, direction: Direction::Below, ..rule(90.0, 98.0) };
         insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `direction` is `below`, but a condition of kind `risk` is bad upwards only; rule `memory`: `recovery` is own quantile 0.5, but a condition of kind `risk` has no history");
         let wrong = Rule { summary: "{server} {host}".into(), ..rule(90.0, 98.0) };
-        insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `summary` has `{host}`, which is no placeholder; a brace is written twice");
+        insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `summary` has `{host}`, which is no placeholder (a brace is written twice)");
         let labels =
             BTreeMap::from([("server".to_owned(), "x".to_owned()), ("a-b".to_owned(), String::new())]);
         let selector = Selector { servers: vec![String::new()], ..Selector::default() };
@@ -358,8 +358,8 @@ mod tests {
             "thresholds":{"warning":90,"critical":98}}"#;
         assert_eq!(serde_json::from_str::<Rule>(text).unwrap(), rule(90.0, 98.0));
         let error = |text: &str| serde_json::from_str::<Rule>(text).unwrap_err().to_string();
-        insta::assert_snapshot!(error(r#"{"name":"x","treshold":1}"#), @"");
-        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk","metric":"m"},"thresholds":{}}"#), @"");
-        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk"},"thresholds":{"fatal":1}}"#), @"");
+        insta::assert_snapshot!(error(r#"{"name":"x","treshold":1}"#), @"unknown field `treshold`, expected one of `name`, `when`, `direction`, `thresholds`, `strict`, `recovery`, `for`, `keep_firing_for`, `alerts_on_no_data`, `selector`, `labels`, `summary`, `description` at line 1 column 22");
+        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk","metric":"m"},"thresholds":{}}"#), @"unknown field `metric`, there are no fields at line 1 column 47");
+        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk"},"thresholds":{"fatal":1}}"#), @"unknown variant `fatal`, expected one of `low`, `medium`, `warning`, `high`, `critical` at line 1 column 56");
     }
 }
