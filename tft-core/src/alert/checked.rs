@@ -6,8 +6,8 @@ use super::reading::{Ladder, Reading, worst_of};
 use super::template::Template;
 use super::{Condition, Rule};
 use crate::forecast::{FleetForecast, Forecast, MetricForecast, Quantile, QuantileLevels};
-use crate::risk::{BreachQuery, OwnQuantiles, Threshold, breach_probability};
-use crate::schema::{BadSide, Schema};
+use crate::risk::{BreachQuery, Threshold, breach_probability};
+use crate::schema::Schema;
 use crate::time::{StepLength, Timestamp};
 
 /// A rule that fits the schema.
