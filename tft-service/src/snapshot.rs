@@ -1,6 +1,7 @@
 //! The newest forecasts with everything that follows from them, rendered.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hyper::body::Bytes;
 use tft_core::FleetAssessment;
@@ -18,6 +19,8 @@ pub(crate) struct Snapshot {
     predictions_arrow: OnceLock<Option<Bytes>>,
     /// The whole reply of `GET /alerts/active`.
     pub(crate) alerts_json: Bytes,
+    /// The whole replies of `GET /explain/{server}` that somebody has asked for, by server.
+    explanations: Mutex<BTreeMap<String, Bytes>>,
 }
 
 /// What replies are rendered from.
@@ -36,7 +39,8 @@ impl Snapshot {
     pub(crate) fn new(view: FleetView) -> Self {
         let predictions_json = wire::render_predictions(&view, &Selection::default()).into();
         let alerts_json = wire::render_alerts(&view).into();
-        Self { view, predictions_json, predictions_arrow: OnceLock::new(), alerts_json }
+        let (predictions_arrow, explanations) = (OnceLock::new(), Mutex::default());
+        Self { view, predictions_json, predictions_arrow, alerts_json, explanations }
     }
 
     /// Returns the whole reply of `GET /predictions/current` as an Arrow stream.
@@ -45,4 +49,21 @@ impl Snapshot {
             .get_or_init(|| wire::predictions_table(&self.view, &Selection::default()))
             .clone()
     }
+
+    /// Returns the explanation of a server, if it was made.
+    pub(crate) fn explanation(&self, server: &str) -> Option<Bytes> {
+        self.explanations.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    }
+
+    /// Keeps an explanation for as long as the snapshot is the newest; of too many one is forgotten.
+    pub(crate) fn keep_explanation(&self, server: &str, json: Bytes) {
+        let mut kept = self.explanations.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(server.to_owned(), json);
+        if kept.len() > EXPLANATIONS_MAX {
+            kept.pop_first();
+        }
+    }
 }
+
+/// Most explanations that are kept, of some ten kilobytes each.
+const EXPLANATIONS_MAX: usize = 256;

@@ -10,6 +10,8 @@
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
 //! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/explain/{server}` | why a server's forecast is what it is | read | 30 |
+//! | POST | `/explain/{server}/what-if` | what would be forecast after another past | read | 30 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -20,16 +22,17 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! The last nine share one limit.
+//! The last nine share one limit, and explanations that of predictions.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
 //! has its columns. Refusals and the other replies are JSON always.
 //!
 //! HEAD is answered wherever GET is. A route needs a key unless its row says that it is open. Replies are
-//! rendered in `wire`; none of them computes a forecast.
+//! rendered in `wire`; none of them computes a forecast. Explanations are made by the inference thread when somebody asks.
 
 mod alerts;
+mod explain;
 mod feed;
 mod health;
 mod metrics;
@@ -52,6 +55,7 @@ use tower::Service;
 
 use crate::admin::Admin;
 use crate::auth::Scope;
+use crate::explain::Explanations;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
@@ -67,6 +71,7 @@ pub(crate) struct Context {
     pub(crate) state: Arc<ServiceState>,
     pub(crate) intake: Intake,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) explanations: Explanations,
     /// The whole reply of `GET /openapi.json`.
     pub(crate) openapi: Bytes,
     pub(crate) streams: Arc<Streams>,
@@ -113,6 +118,8 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    Explain,
+    WhatIf,
     WebSocket,
     Events,
     Metrics,
@@ -125,7 +132,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: [Route; 19] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -147,6 +154,24 @@ pub static ROUTES: [Route; 17] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(
+        Method::GET,
+        "/explain/{server}",
+        Scope::Read,
+        Endpoint::Explain,
+        explain::describe_explain,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("Why a server's forecast is what it is"),
+    Route::protected(
+        Method::POST,
+        "/explain/{server}/what-if",
+        Scope::Read,
+        Endpoint::WhatIf,
+        explain::describe_what_if,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("What would be forecast after another past"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -273,6 +298,8 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::Explain => explain::explain(context, request).await,
+            Endpoint::WhatIf => explain::what_if(context, request).await,
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

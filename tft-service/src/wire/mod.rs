@@ -5,6 +5,7 @@
 
 mod alerts;
 mod display;
+mod explanation;
 mod export;
 mod feed;
 mod interest;
@@ -20,6 +21,7 @@ mod summary;
 mod table;
 
 pub(crate) use alerts::{AlertsReply, render_alerts};
+pub(crate) use explanation::{ExplanationReply, WhatIfReply, render_explanation, render_what_if};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
 pub(crate) use interest::{Interest, StreamName, shorten};
