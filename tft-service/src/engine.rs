@@ -111,8 +111,8 @@ impl Engine {
         let explainer = self.monitor.explainer();
         let json = match what_if {
             None => {
-                let explained = explainer.explain(window, origin, server)?;
-                explained.map(|explanation| wire::render_explanation(view, &explanation))
+                let explanation = explainer.explain(window, origin, server)?;
+                explanation.map(|explanation| wire::render_explanation(view, &explanation))
             }
             Some(question) => {
                 let answered = explainer.what_if(window, (origin, server), question)?;
