@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::persistence::{self, Checkpointer};
 use crate::snapshot::{FleetView, Snapshot};
 use crate::state::ServiceState;
+use crate::suppression::Suppression;
 
 /// The running threads.
 #[derive(Debug)]
@@ -174,6 +175,7 @@ impl Inference {
             }
             Command::Forget(name, answer) => {
                 self.engine.forget_server(&name);
+                self.state.notifier().change(|notifier| notifier.forget(&name, self.clock.now()));
                 let _ = answer.send(self.renew(Engine::view));
             }
         }
@@ -199,7 +201,11 @@ impl Inference {
         viewed
     }
 
-    fn publish(&self, view: FleetView) {
+    fn publish(&self, mut view: FleetView) {
+        view.suppression = self.state.notifier().change(|notifier| {
+            notifier.observe(&view.assessment.alerts, &view.assessment.transitions, self.clock.now());
+            Suppression::of(notifier)
+        });
         let transitions = &view.assessment.transitions;
         let resolved = transitions.iter().filter(|change| change.alert.state == AlertState::Resolved).count();
         self.metrics.alerts_resolved.add(resolved as u64);

@@ -12,6 +12,7 @@ use tft_core::{Error, Forecaster, ForecasterConfig, Model, Monitor};
 use crate::admin::ModelError;
 use crate::error::ServiceError;
 use crate::snapshot::FleetView;
+use crate::suppression::Suppression;
 use crate::wire::ModelCard;
 
 /// A monitor, and what is fixed about it; only the inference thread has one.
@@ -91,6 +92,7 @@ impl Engine {
             assessment,
             tick: window.tick_count(),
             input_points: window.step_count(),
+            suppression: Suppression::default(),
         })
     }
 
@@ -103,7 +105,8 @@ impl Engine {
         let forecaster = Forecaster::without_model(step_length, ForecasterConfig::default())?;
         let mut monitor = Monitor::new(&self.facts.schema, forecaster)?;
         let assessment = monitor.assess(&self.empty_window()?, at)?;
-        Ok(FleetView { facts: self.facts.clone(), assessment, tick: 0, input_points: 0 })
+        let suppression = Suppression::default();
+        Ok(FleetView { facts: self.facts.clone(), assessment, tick: 0, input_points: 0, suppression })
     }
 
     /// Returns what replies tell about the forecaster.

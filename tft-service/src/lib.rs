@@ -59,6 +59,7 @@ mod server;
 mod snapshot;
 mod state;
 mod stream;
+mod suppression;
 mod wire;
 
 pub use config::Config;

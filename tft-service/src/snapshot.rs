@@ -6,7 +6,8 @@ use hyper::body::Bytes;
 use tft_core::FleetAssessment;
 
 use crate::engine::Facts;
-use crate::wire::{self, Selection};
+use crate::suppression::Suppression;
+use crate::wire::{self, AlertFilter, Selection};
 
 /// One moment's view of the fleet: immutable, shared by all readers.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) struct Snapshot {
     pub(crate) predictions_json: Bytes,
     /// The same as an Arrow stream, made for the first who asks; none if it cannot be made.
     predictions_arrow: OnceLock<Option<Bytes>>,
-    /// The whole reply of `GET /alerts/active`.
+    /// The whole reply of `GET /alerts/active`, as long as no other alerts are suppressed.
     pub(crate) alerts_json: Bytes,
 }
 
@@ -29,13 +30,15 @@ pub(crate) struct FleetView {
     pub(crate) tick: u64,
     /// Steps with samples that the forecasts were made from, over all servers.
     pub(crate) input_points: usize,
+    /// Which of the alerts are not told to anybody, and why.
+    pub(crate) suppression: Suppression,
 }
 
 impl Snapshot {
     /// Renders a view, so that readers only copy a pointer.
     pub(crate) fn new(view: FleetView) -> Self {
         let predictions_json = wire::render_predictions(&view, &Selection::default()).into();
-        let alerts_json = wire::render_alerts(&view).into();
+        let alerts_json = wire::render_alerts(&view, &view.suppression, &AlertFilter::default()).into();
         Self { view, predictions_json, predictions_arrow: OnceLock::new(), alerts_json }
     }
 

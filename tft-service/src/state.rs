@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tft_core::alert::Notifier;
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 use tft_core::time::Step;
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::http::BodyType;
 use crate::hub::Hub;
 use crate::snapshot::Snapshot;
+use crate::suppression::SharedNotifier;
 
 /// The shared state of the service.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct ServiceState {
     store: Store,
     warm_up: Mutex<WarmUp>,
     hub: Hub,
+    notifier: SharedNotifier,
     has_forecast: AtomicBool,
     wake: SyncSender<()>,
 }
@@ -68,7 +71,7 @@ impl ServiceState {
         store: Store,
         history_steps_needed: usize,
         clock: Arc<dyn Clock>,
-        hub: Hub,
+        (hub, notifier): (Hub, Notifier),
         wake: SyncSender<()>,
     ) -> Self {
         let schema = store.window().schema().clone();
@@ -79,6 +82,7 @@ impl ServiceState {
             store,
             warm_up: Mutex::default(),
             hub,
+            notifier: SharedNotifier::new(notifier),
             has_forecast: AtomicBool::new(false),
             wake,
         }
@@ -136,6 +140,11 @@ impl ServiceState {
     /// Returns where snapshots are published.
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Returns what decides which alerts are told, and when.
+    pub(crate) fn notifier(&self) -> &SharedNotifier {
+        &self.notifier
     }
 
     /// Returns whether the inference thread has ever published.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderMap};
+use serde::de::DeserializeOwned;
 
-use super::Refusal;
+use super::{Refusal, Request};
 use crate::config::Limits;
 
 /// What a body says that it is.
@@ -44,6 +45,25 @@ where
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { bytes_max }),
         Ok(Err(_)) => Err(Refusal::BadRequest("the request's body ended early".into())),
     }
+}
+
+/// Reads a body of JSON that is smaller than a feed.
+///
+/// # Errors
+/// Those of [`read_body`], and [`Refusal::BadRequest`] if it is not what is expected.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    request: &mut Request,
+    limits: &Limits,
+    bytes_max: usize,
+) -> Result<T, Refusal> {
+    let headers = request.headers().clone();
+    let limits = Limits { body_bytes_max: bytes_max.min(limits.body_bytes_max), ..*limits };
+    let (body_type, body) = read_body(&headers, request.body_mut(), &limits).await?;
+    if body_type != BodyType::Json {
+        return Err(Refusal::UnsupportedMediaType);
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| Refusal::BadRequest(format!("the body is not usable: {error}")))
 }
 
 /// Reads and forgets what is left of a refused request's body, within limits.

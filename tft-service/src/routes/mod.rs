@@ -9,7 +9,12 @@
 //! | GET | `/openapi.json` | this table for programs, as OpenAPI 3.1 | open | – |
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
-//! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/alerts/active` | alerts, and why some are not told; `?server=`, `?state=`, `?silenced=` and others | read | 30 |
+//! | GET | `/alerts/silences` | silences | read | 60 |
+//! | POST | `/alerts/silences` | the silence that was made or changed | admin | 60 |
+//! | DELETE | `/alerts/silences/{id}` | the silence that was ended | admin | 60 |
+//! | POST | `/alerts/{fingerprint}/acknowledge` | who knows of the alert now | admin | 60 |
+//! | DELETE | `/alerts/{fingerprint}/acknowledge` | that nobody does any more | admin | 60 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -20,7 +25,10 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! The last nine share one limit.
+//! Those of 60 share one limit, but for feeds.
+//!
+//! Silences and acknowledgements need the scope `admin`, so that a stolen key of an agent that feeds cannot hush the alerts of
+//! what is done next.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -29,6 +37,7 @@
 //! HEAD is answered wherever GET is. A route needs a key unless its row says that it is open. Replies are
 //! rendered in `wire`; none of them computes a forecast.
 
+mod acknowledgements;
 mod alerts;
 mod feed;
 mod health;
@@ -37,6 +46,7 @@ mod models;
 mod openapi;
 mod predictions;
 mod servers;
+mod silences;
 mod status;
 mod stream;
 
@@ -113,6 +123,11 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    Silences,
+    SetSilence,
+    ExpireSilence,
+    Acknowledge,
+    Unacknowledge,
     WebSocket,
     Events,
     Metrics,
@@ -125,7 +140,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: [Route; 22] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -147,6 +162,46 @@ pub static ROUTES: [Route; 17] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(
+        Method::GET,
+        "/alerts/silences",
+        Scope::Read,
+        Endpoint::Silences,
+        silences::describe_list,
+    )
+    .doing("The silences"),
+    Route::protected(
+        Method::POST,
+        "/alerts/silences",
+        Scope::Admin,
+        Endpoint::SetSilence,
+        silences::describe_set,
+    )
+    .doing("Makes or changes a silence"),
+    Route::protected(
+        Method::DELETE,
+        "/alerts/silences/{id}",
+        Scope::Admin,
+        Endpoint::ExpireSilence,
+        silences::describe_expire,
+    )
+    .doing("Ends a silence"),
+    Route::protected(
+        Method::POST,
+        "/alerts/{fingerprint}/acknowledge",
+        Scope::Admin,
+        Endpoint::Acknowledge,
+        acknowledgements::describe_set,
+    )
+    .doing("Notes who knows of an alert"),
+    Route::protected(
+        Method::DELETE,
+        "/alerts/{fingerprint}/acknowledge",
+        Scope::Admin,
+        Endpoint::Unacknowledge,
+        acknowledgements::describe_removal,
+    )
+    .doing("Takes an acknowledgement back"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -272,7 +327,12 @@ impl Route {
             Endpoint::Status => Ok(status::status(state)),
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
-            Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::Alerts => alerts::active(context, request).await,
+            Endpoint::Silences => Ok(silences::list(context)),
+            Endpoint::SetSilence => silences::set(context, request).await,
+            Endpoint::ExpireSilence => silences::expire(context, request),
+            Endpoint::Acknowledge => acknowledgements::set(context, request).await,
+            Endpoint::Unacknowledge => acknowledgements::remove(context, request),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
+use tft_core::alert::{Notifier, NotifierConfig};
 use tft_core::store::Store;
 use tokio::sync::watch;
 
@@ -94,7 +95,9 @@ impl ServerBuilder {
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
-        let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
+        let notifier = Notifier::new(NotifierConfig::default())?;
+        let state =
+            ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands));

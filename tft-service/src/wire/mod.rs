@@ -3,6 +3,7 @@
 //! Owns the shapes that clients know; computes nothing but differences for display. Numbers that are not
 //! finite become null.
 
+mod alert_filter;
 mod alerts;
 mod display;
 mod export;
@@ -15,10 +16,12 @@ mod predictions;
 mod selection;
 mod server;
 mod servers;
+mod silences;
 mod status;
 mod summary;
 mod table;
 
+pub(crate) use alert_filter::AlertFilter;
 pub(crate) use alerts::{AlertsReply, render_alerts};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
@@ -28,6 +31,7 @@ pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};
 pub(crate) use predictions::{PredictionsReply, render_predictions};
 pub(crate) use selection::Selection;
 pub(crate) use servers::{RemovalReply, ServersReply};
+pub(crate) use silences::{AcknowledgedReply, SilenceEntry, SilencesReply};
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 pub(crate) use table::predictions_table;
 

@@ -31,6 +31,7 @@ mod redis;
 mod replies;
 mod routes;
 mod security;
+mod silences;
 mod slow_clients;
 mod stop;
 mod stream;
