@@ -176,7 +176,9 @@ impl Inference {
             Command::Forget(name, answer) => {
                 self.engine.forget_server(&name);
                 self.state.notifier().change(|notifier| notifier.forget(&name, self.clock.now()));
-                let _ = answer.send(self.renew(Engine::view));
+                // Also if the forecast fails, no file may name the server.
+                let kept = self.keep();
+                let _ = answer.send(self.renew(Engine::view).and(kept));
             }
         }
     }
@@ -192,6 +194,9 @@ impl Inference {
         let copy = self.state.store().window().clone();
         let (generation, origin) = (copy.generation(), copy.origin(now));
         let viewed = view(&mut self.engine, &copy, now).map(|view| self.publish(view));
+        if let Err(error) = self.keep() {
+            tracing::error!(error = in_one_line(&error), "the state of alerts could not be saved");
+        }
         let finished = self.clock.monotonic();
         let cost = finished.saturating_sub(started);
         self.metrics.inference.observe(cost);
@@ -199,6 +204,11 @@ impl Inference {
         tracing::debug!(servers, cost_ms, "assessed the fleet");
         self.last = Some(LastRun { generation, origin, at: finished, cost });
         viewed
+    }
+
+    /// Makes alerts, and what is told of them, survive a restart.
+    fn keep(&self) -> Result<(), tft_core::Error> {
+        self.state.keep_alerts(&self.engine.alert_state()).and(self.state.keep_notifier())
     }
 
     fn publish(&self, mut view: FleetView) {

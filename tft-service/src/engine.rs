@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tft_core::alert::{AlertEngineState, Restored};
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
@@ -74,6 +75,23 @@ impl Engine {
             self.monitor.replace_forecaster(old)?;
         }
         viewed
+    }
+
+    /// Goes on with alerts that were kept.
+    ///
+    /// # Errors
+    /// Those of [`Monitor::restore_alerts`]; alerts stay as they were.
+    pub(crate) fn restore(
+        &mut self,
+        state: AlertEngineState,
+        window: &RollingWindow,
+    ) -> Result<Restored, Error> {
+        self.monitor.restore_alerts(state, window)
+    }
+
+    /// Returns the alerts as they are to be kept.
+    pub(crate) fn alert_state(&self) -> AlertEngineState {
+        self.monitor.alert_state()
     }
 
     /// Forgets the alerts of a server that was removed.

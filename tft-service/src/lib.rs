@@ -47,6 +47,7 @@ mod error;
 mod http;
 mod hub;
 mod intake;
+mod kept;
 mod layers;
 mod limits;
 mod metrics;

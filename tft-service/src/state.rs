@@ -9,7 +9,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tft_core::alert::Notifier;
+use tft_core::alert::{AlertEngineState, Notifier};
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 use tft_core::time::Step;
@@ -18,6 +18,7 @@ use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWi
 use crate::clock::Clock;
 use crate::http::BodyType;
 use crate::hub::Hub;
+use crate::kept::{self, Document, Kept};
 use crate::snapshot::Snapshot;
 use crate::suppression::SharedNotifier;
 
@@ -31,6 +32,7 @@ pub(crate) struct ServiceState {
     warm_up: Mutex<WarmUp>,
     hub: Hub,
     notifier: SharedNotifier,
+    kept: Kept,
     has_forecast: AtomicBool,
     wake: SyncSender<()>,
 }
@@ -83,6 +85,7 @@ impl ServiceState {
             warm_up: Mutex::default(),
             hub,
             notifier: SharedNotifier::new(notifier),
+            kept: Kept::default(),
             has_forecast: AtomicBool::new(false),
             wake,
         }
@@ -145,6 +148,23 @@ impl ServiceState {
     /// Returns what decides which alerts are told, and when.
     pub(crate) fn notifier(&self) -> &SharedNotifier {
         &self.notifier
+    }
+
+    /// Makes what is silenced, acknowledged and told survive a restart.
+    ///
+    /// # Errors
+    /// Those of [`Store::save_document`].
+    pub(crate) fn keep_notifier(&self) -> Result<(), tft_core::Error> {
+        let content = || Ok(kept::to_json(&self.notifier.lock().state()));
+        self.kept.save(&self.store, Document::Notifier, content)
+    }
+
+    /// Makes the alerts survive a restart.
+    ///
+    /// # Errors
+    /// Those of [`Store::save_document`].
+    pub(crate) fn keep_alerts(&self, alerts: &AlertEngineState) -> Result<(), tft_core::Error> {
+        self.kept.save(&self.store, Document::Alerts, || alerts.to_json())
     }
 
     /// Returns whether the inference thread has ever published.

@@ -53,7 +53,7 @@ pub(crate) struct Reloaded {
 /// What became of the removal of a server.
 #[derive(Debug)]
 pub(crate) struct Removed {
-    /// Whether neither the window nor the checkpoint, read again, has it.
+    /// Whether neither the window nor the checkpoint, read again, has it, and the state of alerts was saved without it.
     pub(crate) is_confirmed: bool,
     /// Whether the published predictions are without it.
     pub(crate) is_renewed: bool,
@@ -128,14 +128,11 @@ impl Admin {
         unfinished.insert(name.to_owned());
         let removal = self.state.store().remove_server(name, self.clock.now()).map_err(AdminError::Store)?;
         unfinished.remove(name);
-        let renewed = self.ask(|answer| Command::Forget(name.to_owned(), answer)).map(|done| done.is_ok());
-        let is_confirmed = !self.knows(name) && !self.is_in_checkpoint(name);
+        let renewed =
+            self.ask(|answer| Command::Forget(name.to_owned(), answer)).is_ok_and(|done| done.is_ok());
+        let is_confirmed = renewed && !self.knows(name) && !self.is_in_checkpoint(name);
         tracing::info!(server = name, is_confirmed, "removed a server");
-        Ok(Removed {
-            is_confirmed,
-            is_renewed: renewed.unwrap_or(false),
-            files_set_aside: removal.set_aside.len(),
-        })
+        Ok(Removed { is_confirmed, is_renewed: renewed, files_set_aside: removal.set_aside.len() })
     }
 
     fn knows(&self, name: &str) -> bool {

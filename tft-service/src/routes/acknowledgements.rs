@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Context;
-use super::silences::key_id;
+use super::silences::{change, key_id};
 use crate::error::in_one_line;
 use crate::http::{Refusal, Reply, Request, json_of, read_json};
 use crate::layers::{Call, Outcome};
@@ -31,12 +31,13 @@ pub(super) async fn set(context: &Context, request: &mut Request) -> Result<Repl
     };
     let by = body.by.unwrap_or(who);
     let now = context.shared.clock.now();
-    let noted = context
-        .state
-        .notifier()
-        .change(|notifier| notifier.acknowledge(&fingerprint, (&by, &body.comment), now))
-        .map_err(|error| Refusal::Unprocessable(in_one_line(&error)))?
-        .ok_or_else(|| unknown(&fingerprint))?;
+    let alert = fingerprint.clone();
+    let noted = change(context, move |notifier| {
+        let noted = notifier.acknowledge(&alert, (&by, &body.comment), now);
+        let noted = noted.map_err(|error| Refusal::Unprocessable(in_one_line(&error)))?;
+        noted.ok_or_else(|| unknown(&alert))
+    });
+    let noted = noted.await?;
     let reason = format!("alert `{fingerprint}` acknowledged");
     Ok(told(&AcknowledgedReply::new(fingerprint, Some(&noted)), reason))
 }
@@ -58,13 +59,15 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Takes an acknowledgement back.
-pub(super) fn remove(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn remove(context: &Context, request: &Request) -> Result<Reply, Refusal> {
     let fingerprint = fingerprint_of(request);
-    let now = context.shared.clock.now();
-    let taken = context.state.notifier().change(|notifier| notifier.unacknowledge(&fingerprint, now));
-    taken.ok_or_else(|| {
-        Refusal::NotFound(format!("there is no acknowledged alert `{}`", shorten(&fingerprint)))
-    })?;
+    let (alert, now) = (fingerprint.clone(), context.shared.clock.now());
+    let taken = change(context, move |notifier| {
+        notifier
+            .unacknowledge(&alert, now)
+            .ok_or_else(|| Refusal::NotFound(format!("there is no acknowledged alert `{}`", shorten(&alert))))
+    });
+    taken.await?;
     let reason = format!("alert `{fingerprint}` not acknowledged any more");
     Ok(told(&AcknowledgedReply::new(fingerprint, None), reason))
 }

@@ -45,14 +45,12 @@ pub(super) fn describe_list(operation: Operation<'_>) -> Operation<'_> {
 pub(super) async fn set(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let who = key_id(request);
     let body: SilenceRequest = read_json(request, &context.shared.limits, BODY_BYTES_MAX).await?;
-    let (state, now) = (Arc::clone(&context.state), context.shared.clock.now());
-    // Compiling patterns takes a while.
-    let setting = tokio::task::spawn_blocking(move || {
+    let now = context.shared.clock.now();
+    let kept = change(context, move |notifier| {
         let silence = body.into_silence(&who, now)?;
-        state.notifier().change(|notifier| set_in(notifier, silence, now))
+        set_in(notifier, silence, now)
     });
-    let kept = setting.await.map_err(|_| Refusal::Internal)??;
-    Ok(told(&kept, now, "set"))
+    Ok(told(&kept.await?, now, "set"))
 }
 
 pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
@@ -81,11 +79,12 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Ends a silence now.
-pub(super) fn expire(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn expire(context: &Context, request: &Request) -> Result<Reply, Refusal> {
     let id = Call::of(request).parameter.unwrap_or_default();
     let now = context.shared.clock.now();
-    let ended = context.state.notifier().change(|notifier| notifier.expire_silence(&id, now));
-    Ok(told(&ended.ok_or_else(|| unknown(&id))?, now, "ended"))
+    let ended =
+        change(context, move |notifier| notifier.expire_silence(&id, now).ok_or_else(|| unknown(&id)));
+    Ok(told(&ended.await?, now, "ended"))
 }
 
 pub(super) fn describe_expire(operation: Operation<'_>) -> Operation<'_> {
@@ -97,6 +96,23 @@ pub(super) fn describe_expire(operation: Operation<'_>) -> Operation<'_> {
 /// Returns the name of who is calling.
 pub(super) fn key_id(request: &Request) -> String {
     Call::of(request).principal.map_or_else(|| "none".to_owned(), |principal| principal.key_id())
+}
+
+/// Changes what people are told; when this returns, the change survives a restart.
+pub(super) async fn change<T: Send + 'static>(
+    context: &Context,
+    change: impl FnOnce(&mut Notifier) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let state = Arc::clone(&context.state);
+    // Compiling patterns takes a while, and so does the disk.
+    let changing = tokio::task::spawn_blocking(move || {
+        let changed = state.notifier().change(change)?;
+        state.keep_notifier().map(|()| changed).map_err(|error| {
+            tracing::error!(error = in_one_line(&error), "a change of notifications could not be saved");
+            Refusal::NotKept
+        })
+    });
+    changing.await.map_err(|_| Refusal::Internal)?
 }
 
 impl SilenceRequest {

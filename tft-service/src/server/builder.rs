@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
-use tft_core::alert::{Notifier, NotifierConfig};
+use tft_core::alert::NotifierConfig;
 use tft_core::store::Store;
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::hub::Hub;
 use crate::intake::Intake;
+use crate::kept;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
 use crate::metrics::{Metrics, register_service, register_streams};
@@ -75,7 +76,7 @@ impl ServerBuilder {
         listeners: Vec<TcpListener>,
         redirect: Option<TcpListener>,
     ) -> Result<Server, ServiceError> {
-        let Self { store, engine, config, clock } = self;
+        let Self { store, mut engine, config, clock } = self;
         config.check()?;
         let addresses = addresses_of(&listeners)?;
         let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
@@ -95,7 +96,8 @@ impl ServerBuilder {
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
-        let notifier = Notifier::new(NotifierConfig::default())?;
+        kept::restore_alerts(&store, &mut engine, clock.now())?;
+        let notifier = kept::restore_notifier(&store, NotifierConfig::default(), clock.now())?;
         let state =
             ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);

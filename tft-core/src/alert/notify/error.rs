@@ -24,6 +24,8 @@ pub(super) enum NotifyError {
     Duplicate { what: &'static str, name: String },
     #[error("state has version {version}, known is {known}")]
     Version { version: u32, known: u32 },
+    #[error("state is damaged")]
+    Json { source: serde_json::Error },
 }
 
 impl NotifyError {
