@@ -3,7 +3,8 @@
 use tft_core::forecast::FleetForecast;
 use tft_core::schema::Schema;
 use tft_core::{
-    AlertEngine, Error, FleetAssessment, Forecaster, Interpretation, Model, Monitor, RollingWindow,
+    AlertEngine, CascadeDetector, DriftTracker, Error, FleetAssessment, Forecaster, Interpretation, Model,
+    Monitor, RollingWindow,
 };
 
 const fn is_send<T: Send>() {}
@@ -18,6 +19,8 @@ const _: () = {
     is_sync::<FleetForecast>();
     is_sync::<FleetAssessment>();
     is_sync::<AlertEngine>();
+    is_sync::<CascadeDetector>();
+    is_sync::<DriftTracker>();
     #[cfg(feature = "parquet")]
     is_sync::<tft_core::store::Store>();
     is_send::<Forecaster>();

@@ -10,6 +10,10 @@
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
 //! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/cascade/status` | metrics out of their usual range on several servers at once | read | 60 |
+//! | GET | `/cascade/health` | the same as one score | read | 60 |
+//! | GET | `/drift/status` | whether forecasts come true as often as they say | read | 60 |
+//! | GET | `/drift/report` | the figures behind that | read | 60 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -20,7 +24,7 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! The last nine share one limit.
+//! The last thirteen share one limit.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -30,6 +34,8 @@
 //! rendered in `wire`; none of them computes a forecast.
 
 mod alerts;
+mod cascade;
+mod drift;
 mod feed;
 mod health;
 mod metrics;
@@ -113,6 +119,10 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    CascadeStatus,
+    CascadeHealth,
+    DriftStatus,
+    DriftReport,
     WebSocket,
     Events,
     Metrics,
@@ -125,7 +135,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: [Route; 21] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -147,6 +157,38 @@ pub static ROUTES: [Route; 17] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(
+        Method::GET,
+        "/cascade/status",
+        Scope::Read,
+        Endpoint::CascadeStatus,
+        cascade::describe_status,
+    )
+    .doing("Metrics out of their usual range on several servers at once"),
+    Route::protected(
+        Method::GET,
+        "/cascade/health",
+        Scope::Read,
+        Endpoint::CascadeHealth,
+        cascade::describe_health,
+    )
+    .doing("The fleet's health as one score"),
+    Route::protected(
+        Method::GET,
+        "/drift/status",
+        Scope::Read,
+        Endpoint::DriftStatus,
+        drift::describe_status,
+    )
+    .doing("Whether forecasts come true as often as they say"),
+    Route::protected(
+        Method::GET,
+        "/drift/report",
+        Scope::Read,
+        Endpoint::DriftReport,
+        drift::describe_report,
+    )
+    .doing("How often forecasts came true, by metric, horizon and profile"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -273,6 +315,10 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::CascadeStatus => Ok(cascade::status(state)),
+            Endpoint::CascadeHealth => Ok(cascade::health(state)),
+            Endpoint::DriftStatus => Ok(drift::status(state)),
+            Endpoint::DriftReport => Ok(drift::report(state)),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

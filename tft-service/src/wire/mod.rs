@@ -4,7 +4,9 @@
 //! finite become null.
 
 mod alerts;
+mod cascade;
 mod display;
+mod drift;
 mod export;
 mod feed;
 mod interest;
@@ -20,6 +22,8 @@ mod summary;
 mod table;
 
 pub(crate) use alerts::{AlertsReply, render_alerts};
+pub(crate) use cascade::{CascadeHealthReply, CascadeStatusReply};
+pub(crate) use drift::{DriftReportReply, DriftStatusReply};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
 pub(crate) use interest::{Interest, StreamName, shorten};
