@@ -86,7 +86,9 @@ mod tests {
 
     fn of(values: &[f64], rule: BaselineRule) -> Baseline {
         let mut baseline = Baseline::default();
-        values.iter().for_each(|&value| baseline.absorb(value, rule));
+        for &value in values {
+            baseline.absorb(value, rule);
+        }
         baseline
     }
 

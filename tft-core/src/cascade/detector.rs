@@ -196,8 +196,9 @@ impl CascadeDetector {
             let first = judged.plus(1 - self.config.baseline_steps as i64).max(view.oldest_step());
             for step in (first.0..=judged.0.min(view.newest_step().0)).map(Step) {
                 for (series, watched) in series.iter_mut().zip(&self.watched) {
-                    let value = view.value(watched.metric, step).map(f64::from);
-                    value.into_iter().for_each(|value| series.baseline.absorb(value, self.rule));
+                    if let Some(value) = view.value(watched.metric, step) {
+                        series.baseline.absorb(f64::from(value), self.rule);
+                    }
                 }
             }
         }
@@ -267,7 +268,9 @@ impl CascadeDetector {
             metrics.push(judged);
             over.extend(ended);
         }
-        over.into_iter().for_each(|event| self.keep(event));
+        for event in over {
+            self.keep(event);
+        }
         metrics
     }
 

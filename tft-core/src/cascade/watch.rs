@@ -257,7 +257,9 @@ mod tests {
     fn correlation_is_the_mean_over_pairs() {
         let z = [1.0, -0.5, 2.0];
         let mut tally = Tally::default();
-        z.iter().for_each(|&z| tally.add(z));
+        for z in z {
+            tally.add(z);
+        }
         let mut correlation = Correlation::default();
         correlation.add(&tally);
         let pairs = z[0] * z[1] + z[0] * z[2] + z[1] * z[2];

@@ -153,7 +153,9 @@ fn register_metric_drift(
         for method in &state.snapshot().view.assessment.drift.methods {
             for metric in &method.metrics {
                 let labels = [("method", method.method.as_str()), ("metric", &*metric.metric)];
-                figure(metric).into_iter().for_each(|value| samples.add(&labels, value));
+                if let Some(value) = figure(metric) {
+                    samples.add(&labels, value);
+                }
             }
         }
     });
