@@ -7,7 +7,7 @@ use tft_core::FleetAssessment;
 
 use crate::engine::Facts;
 use crate::suppression::Suppression;
-use crate::wire::{self, AlertFilter, Selection};
+use crate::wire::{self, AlertFilter, CascadeStatusReply, DriftReportReply, Selection};
 
 /// One moment's view of the fleet: immutable, shared by all readers.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub(crate) struct Snapshot {
     predictions_arrow: OnceLock<Option<Bytes>>,
     /// The whole reply of `GET /alerts/active`, as long as no other alerts are suppressed.
     pub(crate) alerts_json: Bytes,
+    /// The whole reply of `GET /cascade/status`, made for the first who asks.
+    cascade_json: OnceLock<Bytes>,
+    /// The whole reply of `GET /drift/report`, made for the first who asks.
+    drift_json: OnceLock<Bytes>,
 }
 
 /// What replies are rendered from.
@@ -39,7 +43,14 @@ impl Snapshot {
     pub(crate) fn new(view: FleetView) -> Self {
         let predictions_json = wire::render_predictions(&view, &Selection::default()).into();
         let alerts_json = wire::render_alerts(&view, &view.suppression, &AlertFilter::default()).into();
-        Self { view, predictions_json, predictions_arrow: OnceLock::new(), alerts_json }
+        Self {
+            view,
+            predictions_json,
+            predictions_arrow: OnceLock::new(),
+            alerts_json,
+            cascade_json: OnceLock::new(),
+            drift_json: OnceLock::new(),
+        }
     }
 
     /// Returns the whole reply of `GET /predictions/current` as an Arrow stream.
@@ -47,5 +58,17 @@ impl Snapshot {
         self.predictions_arrow
             .get_or_init(|| wire::predictions_table(&self.view, &Selection::default()))
             .clone()
+    }
+
+    /// Returns the whole reply of `GET /cascade/status`.
+    pub(crate) fn cascade_json(&self) -> Bytes {
+        let render = || wire::to_json(&CascadeStatusReply::new(&self.view)).into();
+        self.cascade_json.get_or_init(render).clone()
+    }
+
+    /// Returns the whole reply of `GET /drift/report`.
+    pub(crate) fn drift_json(&self) -> Bytes {
+        let render = || wire::to_json(&DriftReportReply::new(&self.view)).into();
+        self.drift_json.get_or_init(render).clone()
     }
 }

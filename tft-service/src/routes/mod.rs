@@ -15,6 +15,10 @@
 //! | DELETE | `/alerts/silences/{id}` | the silence that was ended | admin | 60 |
 //! | POST | `/alerts/{fingerprint}/acknowledge` | who knows of the alert now | admin | 60 |
 //! | DELETE | `/alerts/{fingerprint}/acknowledge` | that nobody does any more | admin | 60 |
+//! | GET | `/cascade/status` | metrics out of their usual range on several servers at once | read | 60 |
+//! | GET | `/cascade/health` | the same as one score | read | 60 |
+//! | GET | `/drift/status` | whether forecasts come true as often as they say | read | 60 |
+//! | GET | `/drift/report` | the figures behind that | read | 60 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -39,6 +43,8 @@
 
 mod acknowledgements;
 mod alerts;
+mod cascade;
+mod drift;
 mod feed;
 mod health;
 mod metrics;
@@ -128,6 +134,10 @@ enum Endpoint {
     ExpireSilence,
     Acknowledge,
     Unacknowledge,
+    CascadeStatus,
+    CascadeHealth,
+    DriftStatus,
+    DriftReport,
     WebSocket,
     Events,
     Metrics,
@@ -140,7 +150,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 22] = [
+pub static ROUTES: [Route; 26] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -202,6 +212,38 @@ pub static ROUTES: [Route; 22] = [
         acknowledgements::describe_removal,
     )
     .doing("Takes an acknowledgement back"),
+    Route::protected(
+        Method::GET,
+        "/cascade/status",
+        Scope::Read,
+        Endpoint::CascadeStatus,
+        cascade::describe_status,
+    )
+    .doing("Metrics out of their usual range on several servers at once"),
+    Route::protected(
+        Method::GET,
+        "/cascade/health",
+        Scope::Read,
+        Endpoint::CascadeHealth,
+        cascade::describe_health,
+    )
+    .doing("The fleet's health as one score"),
+    Route::protected(
+        Method::GET,
+        "/drift/status",
+        Scope::Read,
+        Endpoint::DriftStatus,
+        drift::describe_status,
+    )
+    .doing("Whether forecasts come true as often as they say"),
+    Route::protected(
+        Method::GET,
+        "/drift/report",
+        Scope::Read,
+        Endpoint::DriftReport,
+        drift::describe_report,
+    )
+    .doing("How often forecasts came true, by metric, horizon and profile"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -333,6 +375,10 @@ impl Route {
             Endpoint::ExpireSilence => silences::expire(context, request).await,
             Endpoint::Acknowledge => acknowledgements::set(context, request).await,
             Endpoint::Unacknowledge => acknowledgements::remove(context, request).await,
+            Endpoint::CascadeStatus => Ok(cascade::status(state)),
+            Endpoint::CascadeHealth => Ok(cascade::health(state)),
+            Endpoint::DriftStatus => Ok(drift::status(state)),
+            Endpoint::DriftReport => Ok(drift::report(state)),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

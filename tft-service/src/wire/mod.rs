@@ -5,7 +5,9 @@
 
 mod alert_filter;
 mod alerts;
+mod cascade;
 mod display;
+mod drift;
 mod export;
 mod feed;
 mod interest;
@@ -23,6 +25,8 @@ mod table;
 
 pub(crate) use alert_filter::AlertFilter;
 pub(crate) use alerts::{AlertsReply, render_alerts};
+pub(crate) use cascade::{CascadeHealthReply, CascadeStatusReply};
+pub(crate) use drift::{DriftReportReply, DriftStatusReply};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
 pub(crate) use interest::{Interest, StreamName, shorten};

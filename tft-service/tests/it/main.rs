@@ -21,6 +21,7 @@ mod http2;
 mod http_shapes;
 mod kill;
 mod limits;
+mod look_back;
 mod metrics;
 mod migration;
 mod model;
