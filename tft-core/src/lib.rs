@@ -34,7 +34,8 @@
 //!   model prepared for execution: windows in, [`FleetForecast`]s out. Metrics that the model cannot take, for
 //!   want of history, are forecast by a statistical [fallback](fallback_forecast), and the forecast says so.
 //! - An [`Interpretation`] says what a network's output rests on: attention over past steps and the importance of
-//!   each variable.
+//!   each variable. An [`Explainer`] says which metrics of a server stand out, and what the model would forecast had they
+//!   gone another way.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
 //!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`].
 //! - A [`CascadeDetector`] finds metrics that leave their usual range on several servers at once; a [`DriftTracker`] says
@@ -90,7 +91,7 @@ pub use alert::{
 pub use cascade::{CascadeConfig, CascadeDetector, CascadeReport};
 pub use drift::{DriftConfig, DriftReport, DriftTracker};
 pub use error::{Error, ErrorKind};
-pub use explain::Interpretation;
+pub use explain::{Explainer, Explanation, Interpretation};
 pub use forecast::{
     FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
 };

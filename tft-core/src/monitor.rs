@@ -3,8 +3,6 @@
 //! Owns the order in which the other modules are called, and what they share for one moment. Decides nothing
 //! itself: the policies and rules do.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::alert::{
@@ -14,9 +12,11 @@ use crate::alert::{
 use crate::cascade::{CascadeConfig, CascadeDetector, CascadeReport, CascadeState};
 use crate::drift::{CoverageExpectation, DriftConfig, DriftReport, DriftTracker};
 use crate::error::Error;
+use crate::explain::Explainer;
 use crate::forecast::{FleetForecast, Forecast, Forecaster};
 use crate::risk::{
-    FleetInput, FleetMember, FleetPolicy, FleetSummary, OwnQuantiles, RiskAssessment, RiskInput, RiskPolicy,
+    FleetInput, FleetMember, FleetPolicy, FleetSummary, OwnHistory, OwnQuantiles, RiskAssessment, RiskInput,
+    RiskPolicy,
 };
 use crate::schema::Schema;
 use crate::time::{Step, Timestamp};
@@ -238,6 +238,11 @@ impl Monitor {
         Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions, cascade, drift })
     }
 
+    /// Returns what explains this monitor's forecasts, risk and alerts.
+    pub fn explainer(&self) -> Explainer<'_> {
+        Explainer::new(&self.schema, &self.forecaster, &self.risk_policy, &self.fleet_policy)
+    }
+
     /// Returns the forecaster.
     pub fn forecaster(&self) -> &Forecaster {
         &self.forecaster
@@ -347,24 +352,13 @@ impl Subject<'_> {
     }
 }
 
-/// Returns the quantiles of one server's history in the window; a metric's history is sorted when it is
-/// first asked for.
-///
-/// Knows nothing of a metric with less than a day of values: the largest of a few is no extreme.
+/// Returns the quantiles of one server's history in the window.
 fn own_quantile<'a>(
     view: ServerView<'a>,
     steps_per_day: usize,
 ) -> Box<dyn Fn(usize, f64) -> Option<f64> + 'a> {
-    let sorted: RefCell<HashMap<usize, Vec<f32>>> = RefCell::default();
-    Box::new(move |metric, level| {
-        let mut sorted = sorted.borrow_mut();
-        let values = sorted.entry(metric).or_insert_with(|| sorted_history(view, metric));
-        if values.len() < steps_per_day {
-            return None;
-        }
-        let rank = level.clamp(0.0, 1.0) * (values.len() - 1) as f64;
-        values.get(rank.round() as usize).copied().map(f64::from)
-    })
+    let history = OwnHistory::new(view, view.newest_step(), steps_per_day);
+    Box::new(move |metric, level| history.quantile(metric, level))
 }
 
 /// Returns the coverage that a forecaster's model states for itself.
@@ -375,11 +369,4 @@ fn coverage_expectation(forecaster: &Forecaster) -> CoverageExpectation {
     }
     let _ = forecaster;
     CoverageExpectation::default()
-}
-
-fn sorted_history(view: ServerView<'_>, metric: usize) -> Vec<f32> {
-    let (older, newer) = view.history(metric);
-    let mut values: Vec<f32> = older.iter().chain(newer).copied().filter(|value| !value.is_nan()).collect();
-    values.sort_unstable_by(f32::total_cmp);
-    values
 }

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{ServiceError, in_one_line};
+use crate::explain::Asked;
 use crate::metrics::Metrics;
 use crate::persistence::{self, Checkpointer};
 use crate::snapshot::{FleetView, Snapshot};
@@ -142,14 +143,24 @@ impl Background {
 impl Inference {
     fn run(mut self, woken: &Receiver<()>) {
         while !self.is_stopping.load(Ordering::Acquire) {
-            while let Ok(command) = self.commands.try_recv() {
-                self.obey(command);
-            }
+            let is_more = self.obey_some();
             self.run_if_due();
+            if is_more {
+                continue;
+            }
             if woken.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
+    }
+
+    /// Does what it is told, but not for so long that forecasts would be late; returns whether there may be more.
+    fn obey_some(&mut self) -> bool {
+        for _ in 0..COMMANDS_PER_FORECAST_MAX {
+            let Ok(command) = self.commands.try_recv() else { return false };
+            self.obey(command);
+        }
+        true
     }
 
     fn run_if_due(&mut self) {
@@ -180,7 +191,29 @@ impl Inference {
                 let kept = self.keep();
                 let _ = answer.send(self.renew(Engine::view).and(kept));
             }
+            Command::Explain(asked) => self.explain(asked),
         }
+    }
+
+    /// Answers from the newest snapshot's point of view, once per snapshot and server. Works on a clone of the window,
+    /// so that feeds do not wait.
+    fn explain(&self, asked: Asked) {
+        if asked.is_abandoned() {
+            return;
+        }
+        let snapshot = self.state.snapshot();
+        if asked.what_if.is_none()
+            && let Some(kept) = snapshot.explanation(&asked.server)
+        {
+            return asked.answer(Ok(Some(kept)));
+        }
+        let window = self.state.store().window().clone();
+        let answer = self.engine.explain(&window, &snapshot.view, (&asked.server, asked.what_if.as_ref()));
+        self.metrics.explanations.add(1);
+        if let (Ok(Some(json)), None) = (&answer, &asked.what_if) {
+            snapshot.keep_explanation(&asked.server, json.clone());
+        }
+        asked.answer(answer);
     }
 
     /// Publishes a new view. Works on a clone of the window, which shares its histories, so that feeds do not wait for a
@@ -222,6 +255,9 @@ impl Inference {
         self.state.publish(Snapshot::new(view));
     }
 }
+
+/// Most commands that are carried out before it is looked whether a forecast is due.
+const COMMANDS_PER_FORECAST_MAX: usize = 8;
 
 /// Starts the thread that syncs the log at an interval, if the configuration asks for it.
 fn start_syncs(config: &Config, state: &Arc<ServiceState>) -> Result<Option<Sender<()>>, ServiceError> {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tft_core::alert::{AlertEngineState, Restored};
+use tft_core::explain::WhatIf;
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
@@ -14,7 +16,7 @@ use crate::admin::ModelError;
 use crate::error::ServiceError;
 use crate::snapshot::FleetView;
 use crate::suppression::Suppression;
-use crate::wire::ModelCard;
+use crate::wire::{self, ModelCard};
 
 /// A monitor, and what is fixed about it; only the inference thread has one.
 #[derive(Debug)]
@@ -112,6 +114,33 @@ impl Engine {
             input_points: window.step_count(),
             suppression: Suppression::default(),
         })
+    }
+
+    /// Explains a server from a view's point of view, or what would be different, as JSON; none if there is no such
+    /// server.
+    ///
+    /// # Errors
+    /// The forecaster's, and an invalid input if the question cannot be answered.
+    pub(crate) fn explain(
+        &self,
+        window: &RollingWindow,
+        view: &FleetView,
+        (server, what_if): (&str, Option<&WhatIf>),
+    ) -> Result<Option<Bytes>, Error> {
+        let origin = view.assessment.forecast.origin;
+        let explainer = self.monitor.explainer();
+        let json = match what_if {
+            None => {
+                let explained = explainer.explain(window, origin, server)?;
+                explained.map(|explanation| wire::render_explanation(view, &explanation))
+            }
+            Some(question) => {
+                let answered = explainer.what_if(window, (origin, server), question)?;
+                answered
+                    .map(|answer| wire::render_what_if(view, (server, explainer.is_univariate()), &answer))
+            }
+        };
+        Ok(json.map(Bytes::from))
     }
 
     /// Returns what is known before there is data, without touching the state of alerts.

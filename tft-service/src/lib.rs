@@ -44,6 +44,7 @@ mod background;
 mod demo;
 mod engine;
 mod error;
+mod explain;
 mod http;
 mod hub;
 mod intake;

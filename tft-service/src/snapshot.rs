@@ -1,6 +1,7 @@
 //! The newest forecasts with everything that follows from them, rendered.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hyper::body::Bytes;
 use tft_core::FleetAssessment;
@@ -23,6 +24,8 @@ pub(crate) struct Snapshot {
     cascade_json: OnceLock<Bytes>,
     /// The whole reply of `GET /drift/report`, made for the first who asks.
     drift_json: OnceLock<Bytes>,
+    /// The whole replies of `GET /explain/{server}` that somebody has asked for, by server.
+    explanations: Mutex<BTreeMap<String, Bytes>>,
 }
 
 /// What replies are rendered from.
@@ -50,6 +53,7 @@ impl Snapshot {
             alerts_json,
             cascade_json: OnceLock::new(),
             drift_json: OnceLock::new(),
+            explanations: Mutex::default(),
         }
     }
 
@@ -71,4 +75,21 @@ impl Snapshot {
         let render = || wire::to_json(&DriftReportReply::new(&self.view)).into();
         self.drift_json.get_or_init(render).clone()
     }
+
+    /// Returns the explanation of a server, if it was made.
+    pub(crate) fn explanation(&self, server: &str) -> Option<Bytes> {
+        self.explanations.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    }
+
+    /// Keeps an explanation for as long as the snapshot is the newest; of too many one is forgotten.
+    pub(crate) fn keep_explanation(&self, server: &str, json: Bytes) {
+        let mut kept = self.explanations.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(server.to_owned(), json);
+        if kept.len() > EXPLANATIONS_MAX {
+            kept.pop_first();
+        }
+    }
 }
+
+/// Most explanations that are kept, of some ten kilobytes each.
+const EXPLANATIONS_MAX: usize = 256;

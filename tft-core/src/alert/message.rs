@@ -71,7 +71,7 @@ pub(super) fn fingerprint(server: &str, rule: &str, labels: &BTreeMap<String, St
 }
 
 /// Writes about three significant digits, without trailing zeros.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 1000.0 => 0,
         large if large >= 10.0 => 1,
@@ -82,7 +82,7 @@ pub(super) fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-pub(super) fn with_unit(value: f64, unit: &str) -> String {
+pub(crate) fn with_unit(value: f64, unit: &str) -> String {
     if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
 }
 

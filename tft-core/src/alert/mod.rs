@@ -32,6 +32,7 @@ pub use config::AlertConfig;
 pub use engine::AlertEngine;
 pub use file::{Policies, Preset, RuleFile};
 pub use life::{Alert, AlertState, Transition};
+pub(crate) use message::{number, with_unit};
 pub use notification::Notification;
 pub use notify::{
     Acknowledgement, AlertStatus, DeliveryOutcome, InhibitRule, MatchOp, Matcher, Notifier, NotifierConfig,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::forecast::{Forecast, MetricForecast, Quantile, QuantileLevels};
-use crate::schema::{BadSide, Schema, ServerName};
+use crate::schema::{BadSide, Metric, Schema, ServerName};
 use crate::time::StepLength;
 
 /// The thresholds by which a fleet is judged.
@@ -101,18 +101,7 @@ impl FleetPolicy {
         let mut policy = Self::default();
         policy.rows.retain(|row| schema.metric_index(&row.metric).is_some());
         let unknown = schema.metrics().iter().filter(|metric| preset.metric_index(&metric.name).is_none());
-        policy.rows.extend(unknown.map(|metric| {
-            let (warning, critical) = match metric.bad_side {
-                BadSide::High => (0.995, 0.999),
-                BadSide::Low => (0.005, 0.001),
-            };
-            BreachRow {
-                metric: metric.name.clone(),
-                side: metric.bad_side,
-                warning: Threshold::OwnQuantile(warning),
-                critical: Threshold::OwnQuantile(critical),
-            }
-        }));
+        policy.rows.extend(unknown.map(BreachRow::from_own_history));
         policy
     }
 
@@ -204,6 +193,20 @@ impl FleetPolicy {
 }
 
 impl BreachRow {
+    /// A row whose thresholds are quantiles of the server's own history.
+    pub(crate) fn from_own_history(metric: &Metric) -> Self {
+        let (warning, critical) = match metric.bad_side {
+            BadSide::High => (0.995, 0.999),
+            BadSide::Low => (0.005, 0.001),
+        };
+        Self {
+            metric: metric.name.clone(),
+            side: metric.bad_side,
+            warning: Threshold::OwnQuantile(warning),
+            critical: Threshold::OwnQuantile(critical),
+        }
+    }
+
     /// The points of the higher threshold that is reached within `steps`.
     fn points(
         &self,

@@ -259,6 +259,23 @@ impl RiskRow {
 }
 
 impl RiskSubject {
+    /// Returns the metric that a value of this quantity is to be blamed on, by its position in the schema: the one
+    /// that it is read from, or the largest of those that it adds up.
+    ///
+    /// `current` has the newest values in schema order, NaN where missing.
+    pub(crate) fn leading_metric(&self, schema: &Schema, current: &[f32]) -> Option<usize> {
+        let known = |name: &String| {
+            let metric = schema.metric_index(name)?;
+            current.get(metric).filter(|value| value.is_finite()).map(|&value| (metric, value))
+        };
+        match self {
+            Self::Metric(name) => schema.metric_index(name),
+            Self::Complement { of, or_sum_of } => known(of)
+                .or_else(|| or_sum_of.iter().filter_map(known).max_by(|a, b| a.1.total_cmp(&b.1)))
+                .map(|(metric, _)| metric),
+        }
+    }
+
     fn exists_in(&self, schema: &Schema) -> bool {
         let exists = |name: &String| schema.metric_index(name).is_some();
         match self {

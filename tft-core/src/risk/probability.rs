@@ -1,5 +1,7 @@
 //! The probability that a metric passes a threshold, read from its forecast's quantiles.
 
+use ndarray::ArrayView1;
+
 use crate::forecast::{MetricForecast, QuantileLevels};
 use crate::schema::BadSide;
 
@@ -36,16 +38,7 @@ impl BreachQuery {
 pub fn breach_probability(forecast: &MetricForecast, levels: &QuantileLevels, query: &BreachQuery) -> f64 {
     let values = forecast.values();
     let rows = values.rows().into_iter().take(query.steps);
-    let beyond = rows.map(|row| {
-        let point = |index: usize| (levels.as_slice()[index].level(), f64::from(row[index]));
-        let count = levels.len().min(row.len());
-        let mirrored = |index: usize| (1.0 - point(index).0, -point(index).1);
-        match query.side {
-            BadSide::High => tail_share((0..count).map(point), query.threshold),
-            // Mirrored at zero, low values are high ones.
-            BadSide::Low => tail_share((0..count).rev().map(mirrored), -query.threshold),
-        }
-    });
+    let beyond = rows.map(|row| share_beyond(&row, levels, query.side, query.threshold));
     let (mut p_none, mut worst) = (1.0, 0.0_f64);
     for (index, share) in beyond.enumerate() {
         if index % query.dependent_steps.max(1) == 0 {
@@ -55,6 +48,23 @@ pub fn breach_probability(forecast: &MetricForecast, levels: &QuantileLevels, qu
         worst = worst.max(share);
     }
     1.0 - p_none * (1.0 - worst)
+}
+
+/// The probability that one step of a forecast is at a threshold or on the bad side of it.
+pub(crate) fn share_beyond(
+    row: &ArrayView1<'_, f32>,
+    levels: &QuantileLevels,
+    side: BadSide,
+    threshold: f64,
+) -> f64 {
+    let point = |index: usize| (levels.as_slice()[index].level(), f64::from(row[index]));
+    let count = levels.len().min(row.len());
+    let mirrored = |index: usize| (1.0 - point(index).0, -point(index).1);
+    match side {
+        BadSide::High => tail_share((0..count).map(point), threshold),
+        // Mirrored at zero, low values are high ones.
+        BadSide::Low => tail_share((0..count).rev().map(mirrored), -threshold),
+    }
 }
 
 /// The share of a distribution at or above `threshold`, from ascending points (level, value).

@@ -27,6 +27,8 @@ mod documents;
 mod encryption;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
+#[cfg(all(any(feature = "burn", feature = "engine"), feature = "default-model"))]
+mod explanation;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod extremes;
 mod feed;

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Facts};
 use crate::error::in_one_line;
+use crate::explain::Asked;
 use crate::state::ServiceState;
 
 /// What the inference thread is told to do.
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Use(Box<Forecaster>, SyncSender<Result<Facts, Error>>),
     /// Forget the alerts of a server that was removed, and forecast anew.
     Forget(String, SyncSender<Result<(), Error>>),
+    /// Explain a server; no change, but only the inference thread has the model.
+    Explain(Asked),
 }
 
 /// Carries out what administrators ask for.

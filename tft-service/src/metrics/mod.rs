@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     cors_refusals: Counter,
     pub(crate) inference: Histogram,
     pub(crate) alerts_resolved: Counter,
+    /// Explanations and answers to questions that were made, not those that were kept.
+    pub(crate) explanations: Counter,
     pub(crate) checkpoints: Checkpoints,
     registered: Mutex<Vec<Registered>>,
 }
@@ -71,6 +73,7 @@ impl Metrics {
             cors_refusals: Counter::default(),
             inference: Histogram::new(&INFERENCE_BOUNDS_S),
             alerts_resolved: Counter::default(),
+            explanations: Counter::default(),
             checkpoints: Checkpoints::default(),
             registered: Mutex::default(),
         }
@@ -149,6 +152,9 @@ impl Metrics {
         let help = "How long one forecast of all servers took, with their risk and alerts.";
         text.family(Family { kind: Kind::Histogram, name: "tft_inference_duration_seconds", help })
             .histogram(&[], &self.inference.read());
+        let family =
+            counter("tft_explanations_total", "Explanations and answers to what-ifs that were made.");
+        text.family(family).add(&[], self.explanations.get() as f64);
         let family = counter("tft_checkpoint_failures_total", "Checkpoints that could not be saved.");
         text.family(family).add(&[], self.checkpoints.failures.get() as f64);
         for registered in &*self.registered.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -19,6 +19,8 @@
 //! | GET | `/cascade/health` | the same as one score | read | 60 |
 //! | GET | `/drift/status` | whether forecasts come true as often as they say | read | 60 |
 //! | GET | `/drift/report` | the figures behind that | read | 60 |
+//! | GET | `/explain/{server}` | why a server's forecast is what it is | read | 30 |
+//! | POST | `/explain/{server}/what-if` | what would be forecast after another past | read | 30 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -29,7 +31,7 @@
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
 //!
-//! Those of 60 share one limit, but for feeds.
+//! Those of 60 share one limit, but for feeds; explanations share that of predictions.
 //!
 //! Silences and acknowledgements need the scope `admin`, so that a stolen key of an agent that feeds cannot hush the alerts of
 //! what is done next.
@@ -39,12 +41,13 @@
 //! has its columns. Refusals and the other replies are JSON always.
 //!
 //! HEAD is answered wherever GET is. A route needs a key unless its row says that it is open. Replies are
-//! rendered in `wire`; none of them computes a forecast.
+//! rendered in `wire`; none of them computes a forecast. Explanations are made by the inference thread when somebody asks.
 
 mod acknowledgements;
 mod alerts;
 mod cascade;
 mod drift;
+mod explain;
 mod feed;
 mod health;
 mod metrics;
@@ -68,6 +71,7 @@ use tower::Service;
 
 use crate::admin::Admin;
 use crate::auth::Scope;
+use crate::explain::Explanations;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
@@ -83,6 +87,7 @@ pub(crate) struct Context {
     pub(crate) state: Arc<ServiceState>,
     pub(crate) intake: Intake,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) explanations: Explanations,
     /// The whole reply of `GET /openapi.json`.
     pub(crate) openapi: Bytes,
     pub(crate) streams: Arc<Streams>,
@@ -138,6 +143,8 @@ enum Endpoint {
     CascadeHealth,
     DriftStatus,
     DriftReport,
+    Explain,
+    WhatIf,
     WebSocket,
     Events,
     Metrics,
@@ -150,7 +157,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 26] = [
+pub static ROUTES: &[Route] = &[
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -244,6 +251,24 @@ pub static ROUTES: [Route; 26] = [
         drift::describe_report,
     )
     .doing("How often forecasts came true, by metric, horizon and profile"),
+    Route::protected(
+        Method::GET,
+        "/explain/{server}",
+        Scope::Read,
+        Endpoint::Explain,
+        explain::describe_explain,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("Why a server's forecast is what it is"),
+    Route::protected(
+        Method::POST,
+        "/explain/{server}/what-if",
+        Scope::Read,
+        Endpoint::WhatIf,
+        explain::describe_what_if,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("What would be forecast after another past"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -379,6 +404,8 @@ impl Route {
             Endpoint::CascadeHealth => Ok(cascade::health(state)),
             Endpoint::DriftStatus => Ok(drift::status(state)),
             Endpoint::DriftReport => Ok(drift::report(state)),
+            Endpoint::Explain => explain::explain(context, request).await,
+            Endpoint::WhatIf => explain::what_if(context, request).await,
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),
@@ -471,7 +498,7 @@ mod tests {
     fn only_what_says_nothing_about_servers_is_open() {
         let open: Vec<_> = ROUTES.iter().filter(|route| route.is_open).map(|route| route.path).collect();
         assert_eq!(open, ["/health", "/health/live", "/health/ready", "/status", "/openapi.json"]);
-        for route in &ROUTES {
+        for route in ROUTES {
             assert_eq!(route.is_open, route.class == RouteClass::Exempt, "{}", route.path);
         }
     }

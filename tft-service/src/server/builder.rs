@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::explain::Explanations;
 use crate::hub::Hub;
 use crate::intake::Intake;
 use crate::kept;
@@ -102,7 +103,8 @@ impl ServerBuilder {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
-        let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
+        let admin = Arc::new(Admin::new(&config, &state, &clock, commands.clone()));
+        let explanations = Explanations::new(Arc::clone(&state), commands);
         let metrics = Arc::new(Metrics::new());
         let intake = Intake::new(&config.limits);
         register_service(&metrics, &state, &intake, &clock);
@@ -127,7 +129,7 @@ impl ServerBuilder {
         let stream_counters = streams.counters();
         register_streams(&metrics, &stream_counters);
         let shared_too = Arc::clone(&shared);
-        let context = Context { shared: shared_too, state, intake, admin, openapi, streams };
+        let context = Context { shared: shared_too, state, intake, admin, explanations, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);

@@ -13,6 +13,7 @@ mod commands;
 mod contract;
 mod crowd;
 mod demo;
+mod explain;
 mod feed;
 mod harness;
 mod host;

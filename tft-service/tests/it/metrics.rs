@@ -135,6 +135,9 @@ fn names_and_labels_stay() {
     # TYPE tft_inference_duration_seconds histogram
     tft_inference_duration_seconds_sum
     tft_inference_duration_seconds_count
+    # HELP tft_explanations_total Explanations and answers to what-ifs that were made.
+    # TYPE tft_explanations_total counter
+    tft_explanations_total
     # HELP tft_checkpoint_failures_total Checkpoints that could not be saved.
     # TYPE tft_checkpoint_failures_total counter
     tft_checkpoint_failures_total
