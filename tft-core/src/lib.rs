@@ -70,6 +70,7 @@ pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
+pub mod offline;
 pub mod quality;
 pub mod quantile;
 pub mod risk;

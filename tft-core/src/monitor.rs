@@ -131,6 +131,16 @@ impl Monitor {
     /// Those of [`Forecaster::forecast`].
     pub fn assess(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetAssessment, Error> {
         let forecast = self.forecast(window, now)?;
+        Ok(self.judge(window, forecast, now))
+    }
+
+    /// Judges what a forecast of the window means at `now`.
+    pub(crate) fn judge(
+        &mut self,
+        window: &RollingWindow,
+        forecast: Arc<FleetForecast>,
+        now: Timestamp,
+    ) -> FleetAssessment {
         let subjects = self.subjects(window, &forecast);
         let risks: Vec<_> = subjects.iter().map(|subject| self.risk(subject, &forecast)).collect();
         let summary = self.summary(&subjects, &risks, &forecast);
@@ -143,7 +153,7 @@ impl Monitor {
         let transitions = self.alert_engine.evaluate(observations, &forecast, now);
         drop(subjects);
         let alerts = self.alert_engine.active().cloned().collect();
-        Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions })
+        FleetAssessment { at: now, forecast, servers, summary, alerts, transitions }
     }
 
     /// Returns the forecaster.
@@ -156,7 +166,17 @@ impl Monitor {
         &self.schema
     }
 
-    fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<Arc<FleetForecast>, Error> {
+    /// Returns the names of the rules.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.alert_engine.config().rules.iter().map(|rule| rule.name.as_str())
+    }
+
+    /// Forecasts once per state of the window.
+    pub(crate) fn forecast(
+        &mut self,
+        window: &RollingWindow,
+        now: Timestamp,
+    ) -> Result<Arc<FleetForecast>, Error> {
         let generation = window.generation();
         let origin = window.origin(now);
         let is_newest =

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use tft_core::alert::Policies;
 use tft_core::{Error, Forecaster, ForecasterConfig};
 
 pub(crate) use self::models::{ModelError, ModelName, ModelSource, Models};
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Use(Box<Forecaster>, SyncSender<Result<Facts, Error>>),
     /// Forget the alerts of a server that was removed, and forecast anew.
     Forget(String, SyncSender<Result<(), Error>>),
+    /// Judge by these rules and tables from now on.
+    Judge(Box<Policies>),
 }
 
 /// Carries out what administrators ask for.

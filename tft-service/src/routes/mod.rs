@@ -10,6 +10,7 @@
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
 //! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/alerts/rules` | the rules in force, with how many alerts each has | read | 30 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -113,6 +114,7 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    Rules,
     WebSocket,
     Events,
     Metrics,
@@ -125,7 +127,7 @@ enum Endpoint {
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: [Route; 18] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -147,6 +149,9 @@ pub static ROUTES: [Route; 17] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(Method::GET, "/alerts/rules", Scope::Read, Endpoint::Rules, alerts::describe_rules)
+        .counted(RouteClass::Alerts)
+        .doing("The rules in force"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -273,6 +278,7 @@ impl Route {
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
             Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::Rules => Ok(alerts::rules(state)),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

@@ -24,6 +24,8 @@ use crate::metrics::{Metrics, register_service, register_streams};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
+use crate::rules::RuleWatch;
+use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 use crate::stream::{Gate, Streams};
@@ -74,8 +76,9 @@ impl ServerBuilder {
         listeners: Vec<TcpListener>,
         redirect: Option<TcpListener>,
     ) -> Result<Server, ServiceError> {
-        let Self { store, engine, config, clock } = self;
+        let Self { store, mut engine, config, clock } = self;
         config.check()?;
+        let rules = engine.take_rules(&config)?;
         let addresses = addresses_of(&listeners)?;
         let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
         let identity = identity.transpose()?.map(Arc::new);
@@ -97,6 +100,8 @@ impl ServerBuilder {
         let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
+        let rules =
+            rules.map(|file| RuleWatch::new(file, engine.facts().schema.clone(), commands.clone(), &state));
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
         let metrics = Arc::new(Metrics::new());
         let intake = Intake::new(&config.limits);
@@ -104,7 +109,10 @@ impl ServerBuilder {
         register_certificate(&metrics, identity.as_ref());
         let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
         let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
-        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
+        let of_certificate = identity.clone();
+        let certificate_end = move || of_certificate.as_ref().map(|identity| identity.not_after_seconds());
+        let self_watch = SelfWatch::new(Arc::clone(&metrics), certificate_end)?;
+        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake, self_watch };
         let background = Background::start(&config, engine, &state, parts)?;
         let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
         let keys = Arc::new(keys);
@@ -125,7 +133,8 @@ impl ServerBuilder {
         let context = Context { shared: shared_too, state, intake, admin, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
-        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
+        let interval = config.tls.reload_interval;
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
         Ok(Server {
             listeners,
             limits: config.limits,

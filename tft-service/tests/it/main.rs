@@ -30,6 +30,7 @@ mod process;
 mod redis;
 mod replies;
 mod routes;
+mod rules;
 mod security;
 mod slow_clients;
 mod stop;
