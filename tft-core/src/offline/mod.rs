@@ -6,7 +6,6 @@
 mod backtest;
 mod rule_test;
 mod series;
-mod span;
 
 pub use backtest::{
     Backtest, BacktestConfig, BacktestReport, History, Incident, IncidentFigures, Quartiles, RuleFigures,
@@ -15,4 +14,3 @@ pub use rule_test::{
     Expectation, ExpectedAlert, ExpectedState, InputForecast, InputSeries, InputStatus, RuleTest,
     RuleTestFailure, RuleTestFile, RuleTestOutcome, RuleTestReport,
 };
-pub use span::Span;

@@ -171,7 +171,7 @@ impl FleetPolicy {
 
     fn totals(&self, input: &FleetInput<'_>, members: &[FleetMember<'_>], outlook: &Outlook) -> Totals {
         let steps_in = |length_ms: i64| (length_ms / input.step_length.as_millis()).max(1) as usize;
-        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(DEPENDENCE_MS));
+        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(BreachQuery::DEPENDENCE_MS));
         let mut totals = Totals { p_none: 1.0, ..Totals::default() };
         for member in members {
             let mut points = 0.0;
@@ -287,9 +287,6 @@ const OUTLOOKS: [Outlook; 2] = [
     Outlook { length_ms: 8 * 3_600_000, critical_points: 0.20, warning_points: 0.08 },
 ];
 
-/// Steps within two hours count as dependent on each other, as the fallback's decay has it.
-const DEPENDENCE_MS: i64 = 2 * 3_600_000;
-
 /// By how much the P90 must pass a threshold to count like the P50 that reaches it, in the metric's unit.
 const OUTER_MARGIN: f64 = 5.0;
 
@@ -327,7 +324,7 @@ mod tests {
     }
 
     fn risk(score: f64) -> RiskAssessment {
-        RiskAssessment { score, level: RiskLevel::of(score), contributions: Vec::new() }
+        RiskAssessment { score, level: RiskLevel::of(score), respond_within: None, contributions: Vec::new() }
     }
 
     fn summarize(servers: &[(Forecast, RiskAssessment)]) -> FleetSummary {

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tft_core::alert::{DurationMs, Preset, RuleFile};
+use tft_core::alert::{Preset, RuleFile};
 use tft_core::offline::{Backtest, BacktestConfig, BacktestReport, History, Incident, RuleTestFile};
 use tft_core::schema::{Schema, SchemaConfig};
-use tft_core::time::StepLength;
+use tft_core::time::{DurationMs, StepLength};
 use tft_core::{Error, Forecaster, ForecasterConfig, Model, Monitor};
 
 use crate::error::ServiceError;

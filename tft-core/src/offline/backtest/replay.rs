@@ -9,9 +9,8 @@ use super::figures::{Reaches, Scope};
 use super::{BacktestReport, History, Incident};
 use crate::error::{Error, ErrorKind};
 use crate::monitor::{FleetAssessment, Monitor};
-use crate::offline::Span;
 use crate::schema::ServerName;
-use crate::time::{Step, StepLength, Timestamp};
+use crate::time::{DurationMs, Step, StepLength, Timestamp};
 use crate::window::{Record, RollingWindow, WindowConfig};
 
 /// A backtest under way: a monitor with the rules in question, and a window.
@@ -33,9 +32,9 @@ pub struct BacktestConfig {
     /// its like count is coarser than in production.
     pub every_steps: usize,
     /// From the first sample until rules are judged.
-    pub warm_up: Span,
+    pub warm_up: DurationMs,
     /// For how long before an incident an alert counts as an early warning of it.
-    pub early_window: Span,
+    pub early_window: DurationMs,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +42,7 @@ enum BacktestError {
     #[error("backtest.every_steps is {value}, allowed are 1 to {}", BacktestConfig::EVERY_STEPS_MAX)]
     EverySteps { value: usize },
     #[error("history has no sample after the first {warm_up}, which only fill the window")]
-    TooShort { warm_up: Span },
+    TooShort { warm_up: DurationMs },
     #[error("history covers {steps} steps, allowed are at most {STEPS_MAX}")]
     TooLong { steps: i64 },
 }
@@ -162,6 +161,7 @@ impl Backtest {
             quiet_ms: judged_ms(tally.quiet),
         };
         let episodes = tally.episodes.finish();
+        let rules = &self.monitor.alert_engine().config().rules;
         let figures = |rule: &str| scope.figures(rule, episodes.get(rule).map_or(&[][..], Vec::as_slice));
         BacktestReport {
             from: first,
@@ -173,7 +173,7 @@ impl Backtest {
             servers: tally.servers.len(),
             server_days: scope.server_days,
             incidents: scope.incidents.as_ref().map(Vec::len),
-            rules: self.monitor.rule_names().map(figures).collect(),
+            rules: rules.iter().map(|rule| figures(&rule.name)).collect(),
             any_rule: scope.figures("(any)", &merged(episodes.values().flatten())),
         }
     }
@@ -215,7 +215,7 @@ impl Tally {
 
 impl Default for BacktestConfig {
     fn default() -> Self {
-        let hours = |hours: i64| Span::from_millis(hours * 3_600_000);
+        let hours = |hours: u32| DurationMs::from_minutes(hours * 60);
         Self { every_steps: 1, warm_up: hours(72), early_window: hours(2) }
     }
 }

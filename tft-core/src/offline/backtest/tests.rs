@@ -1,13 +1,12 @@
 //! Backtests with answers that can be worked out by hand.
 
 use super::{Backtest, BacktestConfig, BacktestReport, History, Incident};
-use crate::alert::{AlertConfig, Band, Rule, Severity};
+use crate::alert::{AlertConfig, Condition, Rule, Severity};
 use crate::forecast::{Forecaster, ForecasterConfig};
 use crate::monitor::Monitor;
-use crate::offline::Span;
 use crate::risk::Threshold;
 use crate::schema::{Metric, MetricKind, Schema, SchemaConfig};
-use crate::time::{StepLength, Timestamp};
+use crate::time::{DurationMs, StepLength, Timestamp};
 use crate::window::Record;
 
 const STEP_MS: i64 = 300_000;
@@ -17,11 +16,10 @@ fn schema() -> Schema {
     Schema::new(SchemaConfig { metrics, ..SchemaConfig::default() }).unwrap()
 }
 
-/// Looks only at the present, so that the forecast plays no part.
 fn rule(name: &str, warning: f64, critical: f64) -> Rule {
-    let band = |severity, value| Band { severity, threshold: Threshold::Value(value) };
-    let bands = vec![band(Severity::Warning, warning), band(Severity::Critical, critical)];
-    Rule { look_ahead_steps: 0, ..Rule::new(name, "queue", bands) }
+    let thresholds =
+        [(Severity::Warning, Threshold::Value(warning)), (Severity::Critical, Threshold::Value(critical))];
+    Rule::new(name, Condition::Observed { metric: "queue".to_owned() }, thresholds)
 }
 
 fn monitor() -> Monitor {
@@ -55,8 +53,8 @@ fn run(history: &History, config: BacktestConfig) -> BacktestReport {
     Backtest::new(monitor(), config).unwrap().run(history, incidents.as_deref(), &mut |_, _| true).unwrap()
 }
 
-fn minutes(minutes: i64) -> Span {
-    Span::from_millis(minutes * 60_000)
+fn minutes(minutes: u32) -> DurationMs {
+    DurationMs::from_minutes(minutes)
 }
 
 fn config() -> BacktestConfig {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Severity;
-use crate::offline::span::Span;
 use crate::schema::Metric;
+use crate::time::DurationMs;
 
 /// A file of tests: series that come in, and which alerts must be there when.
 ///
@@ -20,7 +20,7 @@ pub struct RuleTestFile {
     pub rules: String,
     /// The time between two values of a series, such as `5m`.
     #[serde(default = "five_minutes")]
-    pub step: Span,
+    pub step: DurationMs,
     /// The metrics that series and rules may name.
     #[serde(default)]
     pub metrics: Vec<Metric>,
@@ -74,10 +74,10 @@ pub struct InputStatus {
     /// A word for the state.
     pub status: String,
     /// The first step of it.
-    pub from: Span,
+    pub from: DurationMs,
     /// The last step of it; to the end of the test if left out.
     #[serde(default)]
-    pub until: Option<Span>,
+    pub until: Option<DurationMs>,
 }
 
 /// A forecast of one metric of one server, as paths of quantiles in the notation of series.
@@ -92,10 +92,10 @@ pub struct InputForecast {
     /// The metric.
     pub metric: String,
     /// The step after which it is made: its first value is for the step after that.
-    pub at: Span,
+    pub at: DurationMs,
     /// The last step at which the same paths are forecast again; `at` if left out.
     #[serde(default)]
-    pub until: Option<Span>,
+    pub until: Option<DurationMs>,
     /// The quantiles by their labels, `p50` and the like.
     pub paths: BTreeMap<String, String>,
 }
@@ -105,7 +105,7 @@ pub struct InputForecast {
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// The step, counted from the first value.
-    pub at: Span,
+    pub at: DurationMs,
     /// The alerts.
     pub alerts: Vec<ExpectedAlert>,
     /// Whether any other alert that is not resolved is a failure.
@@ -165,8 +165,8 @@ impl RuleTestFile {
     pub const ENTRIES_MAX: usize = 1000;
 }
 
-fn five_minutes() -> Span {
-    Span::from_millis(300_000)
+fn five_minutes() -> DurationMs {
+    DurationMs::from_minutes(5)
 }
 
 fn a_monday() -> String {

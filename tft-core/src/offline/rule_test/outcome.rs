@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::file::{ExpectedAlert, ExpectedState};
 use crate::alert::{Alert, AlertState};
-use crate::offline::span::Span;
+use crate::time::DurationMs;
 
 /// What came of the tests of one file.
 ///
@@ -35,7 +35,7 @@ pub struct RuleTestOutcome {
 #[non_exhaustive]
 pub struct RuleTestFailure {
     /// The time, counted from the test's first value.
-    pub at: Span,
+    pub at: DurationMs,
     /// The rule.
     pub rule: String,
     /// The server.

@@ -11,9 +11,8 @@ use crate::alert::{Alert, AlertState};
 use crate::error::Error;
 use crate::forecast::{FleetForecast, Method, MetricForecast, QuantileLevels};
 use crate::monitor::{FleetAssessment, Monitor};
-use crate::offline::span::Span;
 use crate::schema::Schema;
-use crate::time::StepLength;
+use crate::time::{DurationMs, StepLength};
 use crate::window::{RollingWindow, WindowConfig};
 
 impl RuleTestFile {
@@ -74,7 +73,9 @@ impl<'s, 'f> Run<'s, 'f> {
     fn check_rules(&self) -> Result<(), Error> {
         for (index, (_, expectation)) in self.scenario.expectations.iter().enumerate() {
             let rules = expectation.alerts.iter().map(|alert| &alert.rule).chain(&expectation.rule);
-            let is_known = |rule: &&String| self.monitor.rule_names().any(|known| known == **rule);
+            let is_known = |rule: &&String| {
+                self.monitor.alert_engine().config().rules.iter().any(|known| known.name == **rule)
+            };
             if let Some(rule) = rules.into_iter().find(|rule| !is_known(rule)) {
                 let error = EntryError::UnknownRule { rule: crate::time::abbreviate(rule) };
                 return Err(self.scenario.fault(format!("expectation {}", index + 1), error));
@@ -148,7 +149,7 @@ impl<'s, 'f> Run<'s, 'f> {
         }
     }
 
-    fn check(&mut self, at: Span, (rule, server): (&str, &str), difference: Option<(String, String)>) {
+    fn check(&mut self, at: DurationMs, (rule, server): (&str, &str), difference: Option<(String, String)>) {
         self.outcome.checks += 1;
         let failure = |(expected, got)| {
             let (rule, server) = (rule.to_owned(), server.to_owned());

@@ -8,9 +8,8 @@ use super::file::{Expectation, InputForecast, InputSeries, InputStatus, RuleTest
 use crate::error::{Error, ErrorKind};
 use crate::forecast::Quantile;
 use crate::offline::series::parse_series;
-use crate::offline::span::Span;
 use crate::schema::{Profile, Schema, SchemaConfig, ServerName, Status};
-use crate::time::{Step, StepLength, Timestamp};
+use crate::time::{DurationMs, Step, StepLength, Timestamp};
 use crate::window::Record;
 
 /// What all tests of a file share.
@@ -77,8 +76,8 @@ pub(super) enum EntryError {
     RepeatedSeries,
     #[error("it has no values")]
     Empty,
-    #[error("`{value}` is a time at which the test has no step: they are {step} apart, from 0m to {last}")]
-    NoStep { value: Span, step: Span, last: Span },
+    #[error("`{value}` is a time at which the test has no step: they are {step} apart, from 0s to {last}")]
+    NoStep { value: DurationMs, step: DurationMs, last: DurationMs },
     #[error("`{label}` is no quantile such as `p50`")]
     Label { label: String },
     #[error("path `{label}` has a missing value")]
@@ -231,14 +230,15 @@ impl<'f> Reader<'f, '_> {
     }
 
     /// Returns the step at a time of the test.
-    fn step(&self, at: Span, steps: usize) -> Result<usize, EntryError> {
+    fn step(&self, at: DurationMs, steps: usize) -> Result<usize, EntryError> {
         let step_ms = self.frame.step_length.as_millis();
         let index = usize::try_from(at.as_millis() / step_ms).unwrap_or(usize::MAX);
         if at.as_millis() % step_ms == 0 && index < steps {
             return Ok(index);
         }
-        let last = Span::from_millis(step_ms.saturating_mul(steps as i64 - 1));
-        Err(EntryError::NoStep { value: at, step: Span::from_millis(step_ms), last })
+        let duration =
+            |steps: i64| DurationMs::from_millis(step_ms.saturating_mul(steps)).unwrap_or(DurationMs::MAX);
+        Err(EntryError::NoStep { value: at, step: duration(1), last: duration(steps as i64 - 1) })
     }
 
     /// Reads every entry of a list; a message names the first that cannot be used by its number.

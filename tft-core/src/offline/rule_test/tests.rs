@@ -3,20 +3,22 @@
 use serde_json::{Value, json};
 
 use super::RuleTestFile;
-use crate::alert::{AlertConfig, Band, Rule, Severity};
+use crate::alert::{AlertConfig, Condition, Rule, Severity};
 use crate::error::Error;
 use crate::forecast::{Forecaster, ForecasterConfig};
 use crate::monitor::Monitor;
 use crate::risk::Threshold;
 use crate::schema::Schema;
-use crate::time::StepLength;
+use crate::time::{DurationMs, StepLength};
 
 fn monitor(schema: &Schema, step_length: StepLength) -> Result<Monitor, Error> {
-    let band = |severity, value| Band { severity, threshold: Threshold::Value(value) };
-    let bands = vec![band(Severity::Warning, 90.0), band(Severity::Critical, 98.0)];
+    let thresholds =
+        [(Severity::Warning, Threshold::Value(90.0)), (Severity::Critical, Threshold::Value(98.0))];
     let labels = [("team".to_owned(), "storage".to_owned())].into();
-    let memory = Rule { for_ms: 600_000, labels, ..Rule::new("memory", "mem_used_pct", bands.clone()) };
-    let cpu = Rule { look_ahead_steps: 0, ..Rule::new("cpu", "cpu_user_pct", bands) };
+    let pending_for = DurationMs::from_minutes(10);
+    let memory = Rule::new("memory", Condition::forecast("mem_used_pct"), thresholds);
+    let memory = Rule { pending_for, labels, ..memory };
+    let cpu = Rule::new("cpu", Condition::Observed { metric: "cpu_user_pct".to_owned() }, thresholds);
     let forecaster = Forecaster::without_model(step_length, ForecasterConfig::default())?;
     let mut monitor = Monitor::new(schema, forecaster)?;
     monitor.set_rules(AlertConfig { rules: vec![memory, cpu], ..AlertConfig::default() })?;
