@@ -68,7 +68,7 @@ impl<'a> RuleCheck<'a> {
     fn run(&mut self, schema: &Schema) {
         let length = self.rule.name.len();
         if !(1..=Rule::NAME_LENGTH_MAX).contains(&length) {
-            self.refuse("name", format!("has {length} bytes, allowed are 1 to {}", Rule::NAME_LENGTH_MAX));
+            self.refuse("name", &format!("has {length} bytes, allowed are 1 to {}", Rule::NAME_LENGTH_MAX));
         }
         self.check_condition(schema);
         self.check_thresholds();
@@ -77,14 +77,14 @@ impl<'a> RuleCheck<'a> {
         self.check_texts();
     }
 
-    fn refuse(&mut self, field: &str, fault: String) {
+    fn refuse(&mut self, field: &str, fault: &str) {
         self.problems.push(format_args!("{}: `{field}` {fault}", self.called));
     }
 
     fn check_condition(&mut self, schema: &Schema) {
         let condition = &self.rule.condition;
         if let Some(metric) = condition.metric().filter(|metric| schema.metric_index(metric).is_none()) {
-            self.refuse("metric", format!("is `{}`, which the schema lacks", abbreviate(metric)));
+            self.refuse("metric", &format!("is `{}`, which the schema lacks", abbreviate(metric)));
         }
         if let Some((field, span)) = condition.span() {
             self.check_span(field, span);
@@ -92,24 +92,24 @@ impl<'a> RuleCheck<'a> {
         if let Some(at) = condition.reaches().filter(|at| !at.is_valid()) {
             self.refuse(
                 "reaches",
-                format!("is {at}, which is neither a finite value nor a quantile between 0 and 1"),
+                &format!("is {at}, which is neither a finite value nor a quantile between 0 and 1"),
             );
         }
         if let Some(quantile) = condition.quantile().filter(|quantile| !(*quantile > 0.0 && *quantile < 1.0))
         {
-            self.refuse("quantile", format!("is {quantile}, allowed are numbers between 0 and 1"));
+            self.refuse("quantile", &format!("is {quantile}, allowed are numbers between 0 and 1"));
         }
         if let Condition::Readiness { states } = condition
             && (states.is_empty() || states.len() > 3 || states.contains(&ReadinessState::Ready))
         {
-            self.refuse("states", "must be 1 to 3 of `warming_up`, `gap` and `stale`".to_owned());
+            self.refuse("states", "must be 1 to 3 of `warming_up`, `gap` and `stale`");
         }
         let has_metric_side = condition.is_of_values() || condition.reaches().is_some();
         if self.rule.direction == Direction::Below && !has_metric_side {
             let kind = condition.kind();
             self.refuse(
                 "direction",
-                format!("is `below`, but a condition of kind `{kind}` is bad upwards only"),
+                &format!("is `below`, but a condition of kind `{kind}` is bad upwards only"),
             );
         }
     }
@@ -121,18 +121,18 @@ impl<'a> RuleCheck<'a> {
         let least =
             usize::from(field == "over" || matches!(self.rule.condition, Condition::Probability { .. }));
         if steps < least || (is_count && steps > max) {
-            self.refuse(field, format!("is {span}, allowed are {least} to {max} steps, or a time"));
+            self.refuse(field, &format!("is {span}, allowed are {least} to {max} steps, or a time"));
         }
         let (min_steps, most) =
             (self.rule.condition.min_steps(), if is_count { steps.min(max) + 1 } else { max + 1 });
         if !(1..=most).contains(&min_steps) {
-            self.refuse("min_steps", format!("is {min_steps}, allowed are 1 to {most}"));
+            self.refuse("min_steps", &format!("is {min_steps}, allowed are 1 to {most}"));
         }
     }
 
     fn check_thresholds(&mut self) {
         if self.rule.thresholds.is_empty() {
-            self.refuse("thresholds", "is empty, at least one is needed".to_owned());
+            self.refuse("thresholds", "is empty, at least one is needed");
         }
         let (least, most, unit) = match self.rule.condition {
             Condition::Observed { .. } | Condition::Forecast { .. } => (f64::MIN, f64::MAX, ""),
@@ -146,19 +146,19 @@ impl<'a> RuleCheck<'a> {
         for (field, at) in self.limits() {
             match at {
                 Threshold::Value(value) if !value.is_finite() => {
-                    self.refuse(&field, format!("is {value}, which is not finite"));
+                    self.refuse(&field, &format!("is {value}, which is not finite"));
                 }
                 Threshold::Value(value) if !(least..=most).contains(&value) => {
-                    self.refuse(&field, format!("is {value}, allowed are {least} to {most}{unit}"));
+                    self.refuse(&field, &format!("is {value}, allowed are {least} to {most}{unit}"));
                 }
                 Threshold::OwnQuantile(_) if !self.rule.condition.is_of_values() => {
                     let kind = self.rule.condition.kind();
-                    self.refuse(&field, format!("is {at}, but a condition of kind `{kind}` has no history"));
+                    self.refuse(&field, &format!("is {at}, but a condition of kind `{kind}` has no history"));
                 }
                 Threshold::OwnQuantile(level) if !at.is_valid() => {
                     self.refuse(
                         &field,
-                        format!("is own quantile {level}, allowed are numbers between 0 and 1"),
+                        &format!("is own quantile {level}, allowed are numbers between 0 and 1"),
                     );
                 }
                 _ => {}
@@ -177,7 +177,7 @@ impl<'a> RuleCheck<'a> {
             };
             if is_wrong {
                 let other = &pair[1].0;
-                self.refuse(&pair[0].0, format!("is {better}, which lies {side} `{other}`, {worse}"));
+                self.refuse(&pair[0].0, &format!("is {better}, which lies {side} `{other}`, {worse}"));
             }
         }
     }
@@ -192,13 +192,13 @@ impl<'a> RuleCheck<'a> {
     fn check_durations(&mut self) {
         let fields = [("for", self.rule.pending_for), ("keep_firing_for", self.rule.keep_firing_for)];
         for (field, value) in fields.into_iter().filter(|(_, value)| *value > Rule::DURATION_MAX) {
-            self.refuse(field, format!("is {value}, allowed are 0s to {}", Rule::DURATION_MAX));
+            self.refuse(field, &format!("is {value}, allowed are 0s to {}", Rule::DURATION_MAX));
         }
     }
 
     fn check_texts(&mut self) {
         let rule = self.rule;
-        let mut refuse = |field: &str, fault| self.refuse(field, fault);
+        let mut refuse = |field: &str, fault: String| self.refuse(field, &fault);
         check_patterns("selector.servers", &rule.selector.servers, &mut refuse);
         check_labels("selector.labels", &rule.selector.labels, &mut refuse);
         check_labels("labels", &rule.labels, &mut refuse);
@@ -212,7 +212,7 @@ impl<'a> RuleCheck<'a> {
                 refuse(
                     field,
                     format!(
-                        "has `{}`, which is no placeholder; a brace is written twice",
+                        "has `{}`, which is no placeholder (a brace is written twice)",
                         abbreviate(&fault.0)
                     ),
                 );
@@ -315,11 +315,11 @@ mod tests {
             Rule { condition: Condition::Risk {}, recovery, direction: Direction::Below, ..rule(90.0, 98.0) };
         insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `direction` is `below`, but a condition of kind `risk` is bad upwards only; rule `memory`: `recovery` is own quantile 0.5, but a condition of kind `risk` has no history");
         let wrong = Rule { summary: "{server} {host}".into(), ..rule(90.0, 98.0) };
-        insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `summary` has `{host}`, which is no placeholder; a brace is written twice");
+        insta::assert_snapshot!(error(wrong), @"alert rules: rule `memory`: `summary` has `{host}`, which is no placeholder (a brace is written twice)");
         let labels =
             BTreeMap::from([("server".to_owned(), "x".to_owned()), ("a-b".to_owned(), String::new())]);
         let selector = Selector { servers: vec![String::new()], ..Selector::default() };
-        insta::assert_snapshot!(error(Rule { labels, selector, ..rule(90.0, 98.0) }), @"alert rules: rule `memory`: `selector.servers` has a pattern of 0 bytes, allowed are 1 to 128; rule `memory`: `labels` has the name `a-b`, allowed are 1 to 128 of [A-Za-z0-9_], no digit first; rule `memory`: `labels` has the name `server`, which every alert has of itself");
+        insta::assert_snapshot!(error(Rule { selector, labels, ..rule(90.0, 98.0) }), @"alert rules: rule `memory`: `selector.servers` has a pattern of 0 bytes, allowed are 1 to 128; rule `memory`: `labels` has the name `a-b`, allowed are 1 to 128 of [A-Za-z0-9_], no digit first; rule `memory`: `labels` has the name `server`, which every alert has of itself");
     }
 
     #[test]
@@ -358,8 +358,8 @@ mod tests {
             "thresholds":{"warning":90,"critical":98}}"#;
         assert_eq!(serde_json::from_str::<Rule>(text).unwrap(), rule(90.0, 98.0));
         let error = |text: &str| serde_json::from_str::<Rule>(text).unwrap_err().to_string();
-        insta::assert_snapshot!(error(r#"{"name":"x","treshold":1}"#), @"");
-        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk","metric":"m"},"thresholds":{}}"#), @"");
-        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk"},"thresholds":{"fatal":1}}"#), @"");
+        insta::assert_snapshot!(error(r#"{"name":"x","treshold":1}"#), @"unknown field `treshold`, expected one of `name`, `when`, `direction`, `thresholds`, `strict`, `recovery`, `for`, `keep_firing_for`, `alerts_on_no_data`, `selector`, `labels`, `summary`, `description` at line 1 column 22");
+        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk","metric":"m"},"thresholds":{}}"#), @"unknown field `metric`, there are no fields at line 1 column 47");
+        insta::assert_snapshot!(error(r#"{"name":"x","when":{"kind":"risk"},"thresholds":{"fatal":1}}"#), @"unknown variant `fatal`, expected one of `low`, `medium`, `warning`, `high`, `critical` at line 1 column 56");
     }
 }

@@ -6,8 +6,8 @@ use super::reading::{Ladder, Reading, worst_of};
 use super::template::Template;
 use super::{Condition, Rule};
 use crate::forecast::{FleetForecast, Forecast, MetricForecast, Quantile, QuantileLevels};
-use crate::risk::{BreachQuery, OwnQuantiles, Threshold, breach_probability};
-use crate::schema::{BadSide, Schema};
+use crate::risk::{BreachQuery, Threshold, breach_probability};
+use crate::schema::Schema;
 use crate::time::{StepLength, Timestamp};
 
 /// A rule that fits the schema.
@@ -178,7 +178,7 @@ impl CheckedRule {
 
     fn probability(&self, reaches: Threshold, scope: &Scope, subject: &Subject<'_>) -> Option<f64> {
         let side = self.rule.direction.bad_side();
-        let threshold = breach_limit(reaches, side, self.metric, subject.observation.own_quantiles)?;
+        let threshold = reaches.nearest_beyond(side, self.metric, subject.observation.own_quantiles)?;
         let query =
             BreachQuery { side, threshold, steps: scope.steps, dependent_steps: scope.dependent_steps };
         let forecast = self.forecast(subject)?;
@@ -212,16 +212,6 @@ impl CheckedRule {
         let likely = metrics.get(self.metric).filter(|forecast| forecast.metric == self.metric);
         likely.or_else(|| subject.forecast?.metric(self.metric))
     }
-}
-
-/// The nearest value that counts as trouble: an own quantile must be passed, not only met.
-fn breach_limit(at: Threshold, side: BadSide, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
-    let limit = at.resolve(metric, own)?;
-    Some(match (at, side) {
-        (Threshold::Value(_), _) => limit,
-        (Threshold::OwnQuantile(_), BadSide::High) => limit.next_up(),
-        (Threshold::OwnQuantile(_), BadSide::Low) => limit.next_down(),
-    })
 }
 
 /// Since how many minutes a server has been in one of the states; 0 in any other.

@@ -177,7 +177,10 @@ impl FleetPolicy {
             let mut points = 0.0;
             for (row, metric, forecast) in self.forecasts(input.schema, member) {
                 points += row.points(forecast, input.levels, steps, (metric, member.own_quantiles), outlook);
-                let Some(threshold) = row.critical_limit(metric, member.own_quantiles) else { continue };
+                let Some(threshold) = row.critical.nearest_beyond(row.side, metric, member.own_quantiles)
+                else {
+                    continue;
+                };
                 let query = BreachQuery { side: row.side, threshold, steps, dependent_steps };
                 let breach = breach_probability(forecast, input.levels, &query);
                 totals.breaches += breach;
@@ -201,16 +204,6 @@ impl FleetPolicy {
 }
 
 impl BreachRow {
-    /// The nearest value that counts as a breach: an own quantile must be passed, not only met.
-    fn critical_limit(&self, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
-        let limit = self.critical.resolve(metric, own)?;
-        Some(match (self.critical, self.side) {
-            (Threshold::Value(_), _) => limit,
-            (Threshold::OwnQuantile(_), BadSide::High) => limit.next_up(),
-            (Threshold::OwnQuantile(_), BadSide::Low) => limit.next_down(),
-        })
-    }
-
     /// The points of the higher threshold that is reached within `steps`.
     fn points(
         &self,

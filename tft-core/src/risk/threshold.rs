@@ -49,6 +49,16 @@ impl Threshold {
         }
     }
 
+    /// Returns the nearest value that counts as having got to this threshold: an own quantile must be passed.
+    pub(crate) fn nearest_beyond(self, side: BadSide, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
+        let limit = self.resolve(metric, own)?;
+        Some(match (self, side) {
+            (Self::Value(_), _) => limit,
+            (Self::OwnQuantile(_), BadSide::High) => limit.next_up(),
+            (Self::OwnQuantile(_), BadSide::Low) => limit.next_down(),
+        })
+    }
+
     /// Returns whether the value is finite, or the quantile strictly between 0 and 1.
     pub(crate) fn is_valid(self) -> bool {
         match self {
@@ -147,9 +157,12 @@ impl fmt::Debug for OwnQuantiles<'_> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> serde_json::Result<Threshold> {
+        serde_json::from_str(text)
+    }
+
     #[test]
     fn files_give_a_number_or_an_own_quantile() {
-        let read = |text| serde_json::from_str::<Threshold>(text);
         assert_eq!(read("90").unwrap(), Threshold::Value(90.0));
         assert_eq!(read("-0.5").unwrap(), Threshold::Value(-0.5));
         assert_eq!(read(r#"{"own_quantile": 0.99}"#).unwrap(), Threshold::OwnQuantile(0.99));

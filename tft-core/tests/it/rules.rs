@@ -107,8 +107,7 @@ fn problems_of_all_parts_come_together() {
     rule `a`: `thresholds.warning` is 90, which lies above `thresholds.critical`, 80
     rule `b`: `over` is 0s, allowed are 1 to 1024 steps, or a time
     rule `b`: `for` is 31d, allowed are 0s to 30d
-    rule `b`: `description` has `{serber}`, which is no placeholder
-    a brace is written twice
+    rule `b`: `description` has `{serber}`, which is no placeholder (a brace is written twice)
     risk policy field `current_weight` is 2, allowed are 0 to 1
     fleet policy row `mem_used_pct` has the warning threshold own quantile 2
     a value must be finite, a quantile between 0 and 1

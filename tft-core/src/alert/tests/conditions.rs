@@ -76,10 +76,10 @@ fn a_share_counts_observed_steps_and_is_strict_where_asked() {
     let rule =
         Rule { strict: true, ..Rule::new("share", condition, [(Severity::Warning, Threshold::Value(80.0))]) };
     let mut bench = Bench::new(rule);
-    let values = [90.0, 80.0, 85.0, 85.0, 70.0, 85.0, 90.0, 90.0, 90.0];
+    let values = [90.0, 80.0, 85.0, 85.0, 70.0, 85.0, 90.0, 90.0, 90.0, 90.0];
     let seen: Vec<_> = values.map(|value| bench.step(&[("mem_used_pct", value)])).to_vec();
     // Two of five steps say too little, and four of five are not more than 80 %.
-    assert_eq!(seen, ["", "", "warning 100.0", "warning 100.0", "", "", "", "", "warning 100.0"]);
+    assert_eq!(seen, ["", "", "warning 100.0", "warning 100.0", "", "", "", "", "", "warning 100.0"]);
     insta::assert_snapshot!(bench.message(), @"Share of mem_used_pct of db-7 at or above 80 % over 25m is above 80 %, 100 % now.");
     // A step without the metric is no observation of it.
     assert_eq!(bench.step(&[("cpu_user_pct", 1.0)]), "warning 100.0");
