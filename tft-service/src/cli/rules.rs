@@ -164,13 +164,15 @@ fn backtest(args: &BacktestArgs) -> Result<ExitCode, ServiceError> {
     let monitor = monitor.map_err(|source| refused(&args.file, source))?;
     let incidents = args.incidents.as_deref().map(|path| read_incidents(path, &history)).transpose()?;
     let incidents = incidents.as_deref().or(history.incidents());
-    let mut backtest = Backtest::new(monitor, args.config())?;
+    let of_rows = |source| refused(&args.rows, source);
+    let mut backtest = Backtest::new(monitor, args.config()).map_err(of_rows)?;
     if let Some(path) = &args.history {
         let before = History::read(path, Some(history.schema())).map_err(|source| refused(path, source))?;
-        backtest.warm_up(&before)?;
+        backtest.warm_up(&before).map_err(|source| refused(path, source))?;
     }
     let mut progress = Progress::default();
-    let report = backtest.run(&history, incidents, &mut |done, all| progress.tell(done, all))?;
+    let report =
+        backtest.run(&history, incidents, &mut |done, all| progress.tell(done, all)).map_err(of_rows)?;
     if history.values_out_of_range() > 0 {
         eprintln!("{} values were out of range and count as missing", history.values_out_of_range());
     }
