@@ -89,6 +89,12 @@ class Service:
             checked = self.run("check", TFT_CONFIG=str(self.work / "service.toml"))
             assert checked.returncode == 0, f"tft-service.toml: {checked}"
 
+    def check_rules(self):
+        if self.has("rules"):
+            for command, file in (("check", "rules.toml"), ("test", "rules_test.toml")):
+                done = self.run("rules", command, str(self.deploy / file))
+                assert done.returncode == 0, f"rules {command}: {done}"
+
     def key(self):
         return self.run("gen-key").stdout.strip() if self.has("gen-key") else secrets.token_hex(32)
 
@@ -162,6 +168,7 @@ def main():
     service.check_variables()
     service.check_refusal()
     service.check_configuration()
+    service.check_rules()
     service.check_running()
 
 

@@ -75,6 +75,7 @@ pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
+pub mod offline;
 mod problems;
 pub mod quality;
 pub mod quantile;

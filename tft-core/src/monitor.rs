@@ -219,6 +219,16 @@ impl Monitor {
     /// Those of [`Forecaster::forecast`].
     pub fn assess(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetAssessment, Error> {
         let forecast = self.forecast(window, now)?;
+        Ok(self.judge(window, forecast, now))
+    }
+
+    /// Judges what a forecast of the window means at `now`.
+    pub(crate) fn judge(
+        &mut self,
+        window: &RollingWindow,
+        forecast: Arc<FleetForecast>,
+        now: Timestamp,
+    ) -> FleetAssessment {
         let subjects = self.subjects(window, &forecast);
         let risks: Vec<_> = subjects.iter().map(|subject| self.risk(subject, &forecast)).collect();
         let summary = self.summary(&subjects, &risks, &forecast);
@@ -235,7 +245,7 @@ impl Monitor {
         drop(subjects);
         let alerts = self.alert_engine.active().cloned().collect();
         let (cascade, drift) = self.look_back(window, &forecast);
-        Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions, cascade, drift })
+        FleetAssessment { at: now, forecast, servers, summary, alerts, transitions, cascade, drift }
     }
 
     /// Returns what explains this monitor's forecasts, risk and alerts.
@@ -253,7 +263,12 @@ impl Monitor {
         &self.schema
     }
 
-    fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<Arc<FleetForecast>, Error> {
+    /// Forecasts once per state of the window.
+    pub(crate) fn forecast(
+        &mut self,
+        window: &RollingWindow,
+        now: Timestamp,
+    ) -> Result<Arc<FleetForecast>, Error> {
         let generation = window.generation();
         let origin = window.origin(now);
         let is_newest =

@@ -57,6 +57,8 @@ mod model;
 mod openapi;
 mod persistence;
 mod reload;
+mod rules;
+mod self_watch;
 mod server;
 mod snapshot;
 mod state;

@@ -29,7 +29,7 @@ pub(crate) struct Snapshot {
 }
 
 /// What replies are rendered from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FleetView {
     pub(crate) facts: Facts,
     pub(crate) assessment: FleetAssessment,

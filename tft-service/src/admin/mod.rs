@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use tft_core::alert::Policies;
 use tft_core::{Error, Forecaster, ForecasterConfig};
 
 pub(crate) use self::models::{ModelError, ModelName, ModelSource, Models};
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Forget(String, SyncSender<Result<(), Error>>),
     /// Explain a server; no change, but only the inference thread has the model.
     Explain(Asked),
+    /// Judge by these rules and tables from now on.
+    Judge(Box<Policies>),
 }
 
 /// Carries out what administrators ask for.

@@ -22,7 +22,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServiceError> {
     if let Some(source) = &config.tls.source {
         Identity::check(source)?;
     }
-    let engine = Engine::load(config.model_dir.as_deref(), &Schema::server_metrics())?;
+    let mut engine = Engine::load(config.model_dir.as_deref(), &Schema::server_metrics())?;
+    engine.take_rules(&config)?;
     let keys = KeyRing::describe(&config).map_err(ConfigError::from)?;
     let text = Summary { config: &config, keys, model_id: &engine.facts().model_id }.to_string();
     std::io::stdout().write_all(text.as_bytes()).map_err(|source| ServiceError::Output { source })

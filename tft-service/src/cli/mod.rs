@@ -5,6 +5,7 @@ mod cert;
 mod check;
 mod healthcheck;
 mod keys;
+mod rules;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +76,9 @@ enum Command {
     /// byte or row, and the pickle is renamed to `<name>.backup`. `serve` does the same when it starts without a
     /// checkpoint and finds a pickle beside its place.
     Migrate(MigrateArgs),
+    /// Check rule files, test them, and try them out on a recorded history
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
@@ -116,6 +120,7 @@ pub fn run() -> ExitCode {
         Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Model(command)) => model::run(command),
         #[cfg(feature = "tls")]
         Some(Command::Cert(command)) => Ok(cert::run(&command)),

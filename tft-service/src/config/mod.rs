@@ -69,6 +69,8 @@ pub struct Config {
     /// The directory that holds one directory per model that can be changed to while the service runs; none means that
     /// none can.
     pub models_dir: Option<PathBuf>,
+    /// The file of the rules; none means the preset `tft`.
+    pub rules_file: Option<PathBuf>,
     /// How often a client may call.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
@@ -242,6 +244,7 @@ impl Default for Config {
             retention: None,
             model_dir: None,
             models_dir: None,
+            rules_file: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             stream: StreamConfig::default(),

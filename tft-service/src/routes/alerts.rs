@@ -1,4 +1,5 @@
-//! `GET /alerts/active`: the alerts of the newest snapshot, and why some of them are not told.
+//! `/alerts/active` and `/alerts/rules`: the alerts of the newest snapshot, why some of them are not told, and the rules that
+//! made them.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use hyper::body::Bytes;
 use tft_core::time::Timestamp;
 
 use super::Context;
-use crate::http::{Query, Refusal, Reply, Request, json};
+use crate::http::{Query, Refusal, Reply, Request, json, json_of};
 use crate::openapi::{Operation, one_of, text};
 use crate::state::ServiceState;
 use crate::suppression::Suppression;
-use crate::wire::{AlertFilter, AlertsReply, render_alerts};
+use crate::wire::{AlertFilter, AlertsReply, RulesReply, render_alerts};
 
 pub(super) async fn active(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let filter = AlertFilter::parse(&Query::parse(request.uri().query())?)?;
@@ -45,4 +46,12 @@ fn render(state: &ServiceState, filter: &AlertFilter, now: Timestamp) -> Bytes {
         Suppression::of(&notifier)
     };
     render_alerts(view, &current, filter).into()
+}
+
+pub(super) fn rules(state: &ServiceState) -> Reply {
+    json_of(StatusCode::OK, &RulesReply::new(&state.snapshot().view))
+}
+
+pub(super) fn describe_rules(operation: Operation<'_>) -> Operation<'_> {
+    operation.replies::<RulesReply<'_>>(200, "The rules of the fleet and of the service itself.")
 }

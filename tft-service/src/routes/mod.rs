@@ -21,6 +21,7 @@
 //! | GET | `/drift/report` | the figures behind that | read | 60 |
 //! | GET | `/explain/{server}` | why a server's forecast is what it is | read | 30 |
 //! | POST | `/explain/{server}/what-if` | what would be forecast after another past | read | 30 |
+//! | GET | `/alerts/rules` | the rules in force, with how many alerts each has | read | 30 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -145,6 +146,7 @@ enum Endpoint {
     DriftReport,
     Explain,
     WhatIf,
+    Rules,
     WebSocket,
     Events,
     Metrics,
@@ -269,6 +271,9 @@ pub static ROUTES: &[Route] = &[
     )
     .counted(RouteClass::Predictions)
     .doing("What would be forecast after another past"),
+    Route::protected(Method::GET, "/alerts/rules", Scope::Read, Endpoint::Rules, alerts::describe_rules)
+        .counted(RouteClass::Alerts)
+        .doing("The rules in force"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -406,6 +411,7 @@ impl Route {
             Endpoint::DriftReport => Ok(drift::report(state)),
             Endpoint::Explain => explain::explain(context, request).await,
             Endpoint::WhatIf => explain::what_if(context, request).await,
+            Endpoint::Rules => Ok(alerts::rules(state)),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

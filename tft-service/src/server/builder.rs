@@ -27,6 +27,8 @@ use crate::metrics::{Metrics, register_service, register_streams};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
+use crate::rules::RuleWatch;
+use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 use crate::stream::{Gate, Streams};
@@ -79,6 +81,7 @@ impl ServerBuilder {
     ) -> Result<Server, ServiceError> {
         let Self { store, mut engine, config, clock } = self;
         config.check()?;
+        let rules = engine.take_rules(&config)?;
         let addresses = addresses_of(&listeners)?;
         let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
         let identity = identity.transpose()?.map(Arc::new);
@@ -103,15 +106,20 @@ impl ServerBuilder {
             ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
-        let admin = Arc::new(Admin::new(&config, &state, &clock, commands.clone()));
-        let explanations = Explanations::new(Arc::clone(&state), commands);
+        let explanations = Explanations::new(Arc::clone(&state), commands.clone());
+        let rules =
+            rules.map(|file| RuleWatch::new(file, engine.facts().schema.clone(), commands.clone(), &state));
+        let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
         let metrics = Arc::new(Metrics::new());
         let intake = Intake::new(&config.limits);
         register_service(&metrics, &state, &intake, &clock);
         register_certificate(&metrics, identity.as_ref());
         let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
         let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
-        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
+        let of_certificate = identity.clone();
+        let certificate_end = move || of_certificate.as_ref().map(|identity| identity.not_after_seconds());
+        let self_watch = SelfWatch::new(Arc::clone(&metrics), certificate_end)?;
+        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake, self_watch };
         let background = Background::start(&config, engine, &state, parts)?;
         let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
         let keys = Arc::new(keys);
@@ -132,7 +140,8 @@ impl ServerBuilder {
         let context = Context { shared: shared_too, state, intake, admin, explanations, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
-        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
+        let interval = config.tls.reload_interval;
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
         Ok(Server {
             listeners,
             limits: config.limits,

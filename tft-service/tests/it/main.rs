@@ -32,6 +32,7 @@ mod process;
 mod redis;
 mod replies;
 mod routes;
+mod rules;
 mod security;
 mod silences;
 mod slow_clients;

@@ -4,6 +4,7 @@
 //! they come from, so that every message names the setting and its value in the same way. Secrets have no flag,
 //! because other users can see a process's arguments.
 
+mod alerts;
 mod browsers;
 mod keys;
 mod limits;
@@ -20,6 +21,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use alerts::AlertSettings;
 pub use browsers::BrowserSettings;
 pub(crate) use keys::minutes;
 pub use keys::{KeySettings, TokenSettings};
@@ -68,6 +70,9 @@ pub struct Settings {
     /// `[stream]`
     #[command(flatten)]
     pub stream: StreamSettings,
+    /// `[alerts]`
+    #[command(flatten)]
+    pub alerts: AlertSettings,
     /// `[log]`
     #[command(flatten)]
     pub log: LogSettings,
@@ -131,6 +136,7 @@ impl Settings {
         self.browsers.apply(&mut config)?;
         self.limits.apply(&mut config)?;
         self.stream.apply(&mut config)?;
+        self.alerts.apply(&mut config)?;
         self.log.apply(&mut config)?;
         config.check()?;
         Ok(config)
