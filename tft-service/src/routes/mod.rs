@@ -19,8 +19,9 @@
 //! | GET | `/admin/models` | the models that can be changed to | admin | 60 |
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
+//! | DELETE | `/admin/set-aside` | which files that were set aside are gone | admin | 60 |
 //!
-//! The last nine share one limit.
+//! The last ten share one limit.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
@@ -37,6 +38,7 @@ mod models;
 mod openapi;
 mod predictions;
 mod servers;
+mod set_aside;
 mod status;
 mod stream;
 
@@ -122,10 +124,11 @@ enum Endpoint {
     Models,
     ModelInfo,
     ReloadModel,
+    DiscardSetAside,
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: [Route; 18] = [
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -190,6 +193,14 @@ pub static ROUTES: [Route; 17] = [
         models::describe_reload,
     )
     .doing("Changes the model, or reads it anew"),
+    Route::protected(
+        Method::DELETE,
+        "/admin/set-aside",
+        Scope::Admin,
+        Endpoint::DiscardSetAside,
+        set_aside::describe,
+    )
+    .doing("Removes the files that were set aside"),
 ];
 
 impl Route {
@@ -283,6 +294,7 @@ impl Route {
             Endpoint::Models => models::list(context).await,
             Endpoint::ModelInfo => models::info(context),
             Endpoint::ReloadModel => models::reload(context, request).await,
+            Endpoint::DiscardSetAside => set_aside::discard(context).await,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use live::{LiveKind, render_alert_event, render_live, render_rows};
 pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};
 pub(crate) use predictions::{PredictionsReply, render_predictions};
 pub(crate) use selection::Selection;
-pub(crate) use servers::{RemovalReply, ServersReply};
+pub(crate) use servers::{DiscardReply, RemovalReply, ServersReply};
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 pub(crate) use table::predictions_table;
 
