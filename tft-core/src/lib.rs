@@ -36,7 +36,7 @@
 //! - An [`Interpretation`] says what a network's output rests on: attention over past steps and the importance of
 //!   each variable.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
-//!   alert per server and [`Rule`]. A [`Monitor`] calls all of these in order.
+//!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`]. A [`Monitor`] calls all of these in order.
 //!
 //! # What it is not
 //! It reads no clock, no environment and no network and writes no logs: time comes in as an argument, and what to do
@@ -70,6 +70,7 @@ pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
+mod problems;
 pub mod quality;
 pub mod quantile;
 pub mod risk;
@@ -79,7 +80,9 @@ pub mod store;
 pub mod time;
 pub mod window;
 
-pub use alert::{Alert, AlertConfig, AlertEngine, AlertState, Rule, ServerObservation, Severity, Transition};
+pub use alert::{
+    Alert, AlertConfig, AlertEngine, AlertState, Rule, RuleFile, ServerObservation, Severity, Transition,
+};
 pub use error::{Error, ErrorKind};
 pub use explain::Interpretation;
 pub use forecast::{
