@@ -141,6 +141,19 @@ impl Admin {
         Ok(Removed { is_confirmed, is_renewed: renewed, files_set_aside: removal.set_aside.len() })
     }
 
+    /// Removes the files that were set aside, whatever they hold, and returns their names.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`] if one could not be removed; those before it are gone then.
+    pub(crate) fn discard_set_aside(&self) -> Result<Vec<String>, AdminError> {
+        let _alone = self.alone()?;
+        let files = self.state.store().discard_set_aside().map_err(AdminError::Store)?;
+        let names = files.iter().filter_map(|path| path.file_name());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        tracing::info!(files = names.join(","), "removed the files that were set aside");
+        Ok(names)
+    }
+
     fn knows(&self, name: &str) -> bool {
         self.state.store().window().server(name).is_some()
     }

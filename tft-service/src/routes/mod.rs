@@ -31,6 +31,7 @@
 //! | GET | `/admin/models` | the models that can be changed to | admin | 60 |
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
+//! | DELETE | `/admin/set-aside` | which files that were set aside are gone | admin | 60 |
 //!
 //! Those of 60 share one limit, but for feeds; explanations share that of predictions.
 //!
@@ -56,6 +57,7 @@ mod models;
 mod openapi;
 mod predictions;
 mod servers;
+mod set_aside;
 mod silences;
 mod status;
 mod stream;
@@ -156,6 +158,7 @@ enum Endpoint {
     Models,
     ModelInfo,
     ReloadModel,
+    DiscardSetAside,
 }
 
 /// Every route that the service answers.
@@ -317,6 +320,14 @@ pub static ROUTES: &[Route] = &[
         models::describe_reload,
     )
     .doing("Changes the model, or reads it anew"),
+    Route::protected(
+        Method::DELETE,
+        "/admin/set-aside",
+        Scope::Admin,
+        Endpoint::DiscardSetAside,
+        set_aside::describe,
+    )
+    .doing("Removes the files that were set aside"),
 ];
 
 impl Route {
@@ -422,6 +433,7 @@ impl Route {
             Endpoint::Models => models::list(context).await,
             Endpoint::ModelInfo => models::info(context),
             Endpoint::ReloadModel => models::reload(context, request).await,
+            Endpoint::DiscardSetAside => set_aside::discard(context).await,
         }
     }
 }

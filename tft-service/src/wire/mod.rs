@@ -38,7 +38,7 @@ pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};
 pub(crate) use predictions::{PredictionsReply, render_predictions};
 pub(crate) use rules::RulesReply;
 pub(crate) use selection::Selection;
-pub(crate) use servers::{RemovalReply, ServersReply};
+pub(crate) use servers::{DiscardReply, RemovalReply, ServersReply};
 pub(crate) use silences::{AcknowledgedReply, SilenceEntry, SilencesReply};
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 pub(crate) use table::predictions_table;
