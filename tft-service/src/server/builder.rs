@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
-use tft_core::alert::{Notifier, NotifierConfig};
+use tft_core::alert::Notifier;
 use tft_core::store::Store;
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ use crate::intake::Intake;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
 use crate::metrics::{Metrics, register_service, register_streams};
+use crate::notify::{Deliveries, Planned};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
@@ -95,7 +96,7 @@ impl ServerBuilder {
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
-        let notifier = Notifier::new(NotifierConfig::default())?;
+        let notifier = Notifier::new(config.notify.plan.clone())?;
         let state =
             ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
@@ -124,16 +125,19 @@ impl ServerBuilder {
         let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
         let stream_counters = streams.counters();
         register_streams(&metrics, &stream_counters);
+        let planned = Planned::by_notifier(&state, &shared.clock);
         let shared_too = Arc::clone(&shared);
         let context = Context { shared: shared_too, state, intake, admin, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
+        let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
         Ok(Server {
             listeners,
             limits: config.limits,
             stack,
             background,
+            deliveries,
             audit,
             reload,
             identity,

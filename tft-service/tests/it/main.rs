@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod admin;
+mod alertmanager;
 mod arrow;
 mod audit;
 mod auth;
@@ -15,15 +16,19 @@ mod crowd;
 mod demo;
 mod feed;
 mod harness;
+mod hook;
 mod host;
 mod hostile_input;
 mod http2;
 mod http_shapes;
 mod kill;
 mod limits;
+#[cfg(feature = "email")]
+mod mail;
 mod metrics;
 mod migration;
 mod model;
+mod notify;
 mod openapi;
 mod process;
 #[cfg(feature = "redis")]
@@ -37,6 +42,7 @@ mod stop;
 mod stream;
 mod stream_events;
 mod stream_frames;
+mod test_alert;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod log;
 mod network;
+mod notify;
 mod rates;
 mod storage;
 mod stream;
@@ -27,6 +28,7 @@ pub use limits::LimitSettings;
 pub use log::LogSettings;
 pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
+pub use notify::NotifySettings;
 pub use rates::RateSettings;
 pub use storage::StorageSettings;
 pub use stream::StreamSettings;
@@ -71,6 +73,9 @@ pub struct Settings {
     /// `[log]`
     #[command(flatten)]
     pub log: LogSettings,
+    /// `[notify]`
+    #[command(flatten)]
+    pub notify: NotifySettings,
 }
 
 impl Settings {
@@ -132,6 +137,7 @@ impl Settings {
         self.limits.apply(&mut config)?;
         self.stream.apply(&mut config)?;
         self.log.apply(&mut config)?;
+        self.notify.apply(&mut config, secrets)?;
         config.check()?;
         Ok(config)
     }
