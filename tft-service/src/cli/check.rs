@@ -66,6 +66,8 @@ impl Display for Summary<'_> {
         );
         line("per minute", &per_minute)?;
         line("metrics", &if config.metrics_open { "open" } else { "as other routes" })?;
+        let receivers: Vec<_> = config.notify.receivers().collect();
+        line("receivers", &listed(&receivers, "none, nobody is told of alerts"))?;
         match &config.audit {
             AuditTarget::Off => line("audit", &"off"),
             AuditTarget::Stdout => line("audit", &"standard output"),
@@ -125,6 +127,7 @@ mod tests {
         origins           http://localhost:8501
         per minute        feed 60, predictions 30, alerts 30, other 60
         metrics           as other routes
+        receivers         none, nobody is told of alerts
         audit             off
         ");
     }

@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
-use tft_core::alert::NotifierConfig;
 use tft_core::store::Store;
 use tokio::sync::watch;
 
@@ -24,6 +23,7 @@ use crate::kept;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
 use crate::metrics::{Metrics, register_service, register_streams};
+use crate::notify::{Deliveries, Planned};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
@@ -101,7 +101,7 @@ impl ServerBuilder {
         let needed_steps = engine.facts().history_steps_needed;
         let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
         kept::restore_alerts(&store, &mut engine, clock.now())?;
-        let notifier = kept::restore_notifier(&store, NotifierConfig::default(), clock.now())?;
+        let notifier = kept::restore_notifier(&store, config.notify.plan.clone(), clock.now())?;
         let state =
             ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
@@ -136,17 +136,20 @@ impl ServerBuilder {
         let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
         let stream_counters = streams.counters();
         register_streams(&metrics, &stream_counters);
+        let planned = Planned::by_notifier(&state, &shared.clock);
         let shared_too = Arc::clone(&shared);
         let context = Context { shared: shared_too, state, intake, admin, explanations, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
         let interval = config.tls.reload_interval;
+        let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
         Ok(Server {
             listeners,
             limits: config.limits,
             stack,
             background,
+            deliveries,
             audit,
             reload,
             identity,

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod admin;
+mod alertmanager;
 mod arrow;
 mod audit;
 mod auth;
@@ -16,6 +17,7 @@ mod demo;
 mod explain;
 mod feed;
 mod harness;
+mod hook;
 mod host;
 mod hostile_input;
 mod http2;
@@ -25,9 +27,12 @@ mod json_bodies;
 mod kill;
 mod limits;
 mod look_back;
+#[cfg(feature = "email")]
+mod mail;
 mod metrics;
 mod migration;
 mod model;
+mod notify;
 mod openapi;
 mod process;
 #[cfg(feature = "redis")]
@@ -42,6 +47,7 @@ mod stop;
 mod stream;
 mod stream_events;
 mod stream_frames;
+mod test_alert;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod log;
 mod network;
+mod notify;
 mod rates;
 mod storage;
 mod stream;
@@ -29,6 +30,7 @@ pub use limits::LimitSettings;
 pub use log::LogSettings;
 pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
+pub use notify::NotifySettings;
 pub use rates::RateSettings;
 pub use storage::StorageSettings;
 pub use stream::StreamSettings;
@@ -76,6 +78,9 @@ pub struct Settings {
     /// `[log]`
     #[command(flatten)]
     pub log: LogSettings,
+    /// `[notify]`
+    #[command(flatten)]
+    pub notify: NotifySettings,
 }
 
 impl Settings {
@@ -138,6 +143,7 @@ impl Settings {
         self.stream.apply(&mut config)?;
         self.alerts.apply(&mut config)?;
         self.log.apply(&mut config)?;
+        self.notify.apply(&mut config, secrets)?;
         config.check()?;
         Ok(config)
     }
