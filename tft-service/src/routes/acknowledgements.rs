@@ -59,7 +59,7 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Takes an acknowledgement back.
-pub(super) async fn remove(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn remove(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let fingerprint = fingerprint_of(request);
     let (alert, now) = (fingerprint.clone(), context.shared.clock.now());
     let taken = change(context, move |notifier| {

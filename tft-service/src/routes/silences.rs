@@ -79,7 +79,7 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Ends a silence now.
-pub(super) async fn expire(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn expire(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let id = Call::of(request).parameter.unwrap_or_default();
     let now = context.shared.clock.now();
     let ended =
