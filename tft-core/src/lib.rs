@@ -36,7 +36,7 @@
 //! - An [`Interpretation`] says what a network's output rests on: attention over past steps and the importance of
 //!   each variable.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
-//!   alert per server and [`Rule`].
+//!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`].
 //! - A [`CascadeDetector`] finds metrics that leave their usual range on several servers at once; a [`DriftTracker`] says
 //!   whether earlier forecasts came true as often as they said. A [`Monitor`] calls all of these in order.
 //!
@@ -74,6 +74,7 @@ pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
+mod problems;
 pub mod quality;
 pub mod quantile;
 pub mod risk;
@@ -83,7 +84,9 @@ pub mod store;
 pub mod time;
 pub mod window;
 
-pub use alert::{Alert, AlertConfig, AlertEngine, AlertState, Rule, ServerObservation, Severity, Transition};
+pub use alert::{
+    Alert, AlertConfig, AlertEngine, AlertState, Rule, RuleFile, ServerObservation, Severity, Transition,
+};
 pub use cascade::{CascadeConfig, CascadeDetector, CascadeReport};
 pub use drift::{DriftConfig, DriftReport, DriftTracker};
 pub use error::{Error, ErrorKind};

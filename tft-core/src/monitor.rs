@@ -7,7 +7,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::alert::{Alert, AlertConfig, AlertEngine, ServerObservation, Transition};
+use crate::alert::{
+    Alert, AlertConfig, AlertEngine, AlertEngineState, ObservedHistory, Policies, Restored,
+    ServerObservation, Transition,
+};
 use crate::cascade::{CascadeConfig, CascadeDetector, CascadeReport, CascadeState};
 use crate::drift::{CoverageExpectation, DriftConfig, DriftReport, DriftTracker};
 use crate::error::Error;
@@ -17,7 +20,7 @@ use crate::risk::{
 };
 use crate::schema::Schema;
 use crate::time::{Step, Timestamp};
-use crate::window::{Readiness, ReadinessState, RollingWindow, ServerView};
+use crate::window::{Readiness, RollingWindow, ServerView};
 
 /// A forecaster, the policies and the rules, ready to judge a fleet at every step.
 #[derive(Debug)]
@@ -102,14 +105,49 @@ impl Monitor {
         })
     }
 
-    /// Replaces the alert rules; alerts begin anew.
+    /// Replaces the alert rules; alerts of rules that are still there go on, as [`AlertEngine::restore`] says.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the rule, field and value at
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming every rule, field and value at
     /// fault; the rules stay as they were.
     pub fn set_rules(&mut self, config: AlertConfig) -> Result<(), Error> {
-        self.alert_engine = AlertEngine::new(config, &self.schema)?;
+        let mut engine = AlertEngine::new(config, &self.schema)?;
+        engine.restore(self.alert_engine.state(), |_| true)?;
+        self.alert_engine = engine;
         Ok(())
+    }
+
+    /// Replaces the rules and the policies of risk and breaches by those of a rule file; alerts go on as with
+    /// [`set_rules`](Self::set_rules).
+    ///
+    /// # Errors
+    /// Those of [`set_rules`](Self::set_rules), if the file was checked against another schema.
+    pub fn set_policies(&mut self, policies: Policies) -> Result<(), Error> {
+        self.set_rules(policies.alerts)?;
+        (self.risk_policy, self.fleet_policy) = (policies.risk, policies.fleet);
+        Ok(())
+    }
+
+    /// Returns the alerts and all that their next step depends on, to be kept beyond the process.
+    pub fn alert_state(&self) -> AlertEngineState {
+        self.alert_engine.state()
+    }
+
+    /// Goes on with kept alerts, in place of the present ones; those of servers that the window does not know are dropped.
+    ///
+    /// # Errors
+    /// Those of [`AlertEngine::restore`]; the alerts stay as they were.
+    pub fn restore_alerts(
+        &mut self,
+        state: AlertEngineState,
+        window: &RollingWindow,
+    ) -> Result<Restored, Error> {
+        self.alert_engine.restore(state, |server| window.server(server.as_str()).is_some())
+    }
+
+    /// Returns the alert engine, with its rules and alerts.
+    pub fn alert_engine(&self) -> &AlertEngine {
+        &self.alert_engine
     }
 
     /// Replaces what counts as a cascade; baselines and events begin anew.
@@ -189,7 +227,10 @@ impl Monitor {
             .zip(risks)
             .map(|(subject, risk)| self.server_assessment(subject, risk, forecast.origin))
             .collect();
-        let observations = subjects.iter().zip(&servers).map(|(subject, server)| subject.observation(server));
+        let observations = subjects
+            .iter()
+            .zip(&servers)
+            .map(|(subject, server)| subject.observation(server, forecast.origin));
         let transitions = self.alert_engine.evaluate(observations, &forecast, now);
         drop(subjects);
         let alerts = self.alert_engine.active().cloned().collect();
@@ -292,15 +333,16 @@ impl Monitor {
 }
 
 impl Subject<'_> {
-    fn observation(&self, server: &ServerAssessment) -> ServerObservation<'_> {
+    fn observation(&self, server: &ServerAssessment, origin: Step) -> ServerObservation<'_> {
         ServerObservation {
             server: &self.forecast.server,
             profile: &self.forecast.profile,
             current: &self.current,
             is_in_maintenance: server.is_in_maintenance,
-            is_stale: server.readiness.state == ReadinessState::Stale,
+            readiness: Some(server.readiness),
             risk_score: Some(server.risk.score),
             own_quantiles: OwnQuantiles::new(&*self.own_quantile),
+            history: Some(ObservedHistory::new(self.view, origin)),
         }
     }
 }

@@ -15,7 +15,9 @@ mod threshold;
 pub use assess::{RiskAssessment, RiskContribution, RiskInput};
 pub use fleet::{BreachRow, FleetInput, FleetMember, FleetPolicy};
 pub use level::{RiskLevel, WireLevel};
-pub use policy::{ProfileSelector, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject};
+pub use policy::{
+    ProfileSelector, RiskLevelRow, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject,
+};
 pub use probability::{BreachQuery, breach_probability};
 pub use summary::{FleetHealth, FleetSummary, TopRisk};
 pub use threshold::{OwnQuantiles, Threshold};

@@ -17,6 +17,11 @@ pub struct BreachQuery {
     pub dependent_steps: usize,
 }
 
+impl BreachQuery {
+    /// How long steps count as dependent on each other, as the fallback's decay has it: two hours.
+    pub const DEPENDENCE_MS: i64 = 2 * 3_600_000;
+}
+
 /// Returns the probability that a metric gets to a threshold at any of the first steps of its forecast.
 ///
 /// At each step the distribution function is interpolated between the quantiles; outside them its tails are

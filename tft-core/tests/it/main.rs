@@ -50,6 +50,7 @@ mod plain_network;
 mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
+mod rules;
 mod send_sync;
 #[cfg(feature = "parquet")]
 mod store;

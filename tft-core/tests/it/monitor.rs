@@ -1,5 +1,7 @@
 //! From samples to alerts in one call, through the built-in model.
 
+use tft_core::alert::{AlertEngineState, RuleFile};
+use tft_core::risk::RiskLevel;
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::ReadinessState;
@@ -129,6 +131,52 @@ fn an_assessment_looks_back_on_steps_and_forecasts() {
     let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
     assert_eq!((after.drift.values, &after.cascade.active), (0, &assessment.cascade.active));
     assert!(bench.monitor.forget_server("ppdb001") && !bench.monitor.forget_server("ppdb001"));
+}
+
+#[test]
+fn alerts_outlive_changed_rules_and_the_process() {
+    let mut bench = Bench::new();
+    for _ in 0..30 {
+        bench.feed("ppdb001", 99.2, "healthy");
+        bench.feed("ppdb002", 99.2, "healthy");
+        bench.advance();
+    }
+    let before = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let state = bench.monitor.alert_state();
+    bench.now = bench.now.plus_millis(1000);
+    let file: RuleFile = toml::from_str(
+        r#"
+        preset = ["tft"]
+        [[rules]]
+        name = "risky"
+        when = { kind = "risk" }
+        thresholds = { low = 1 }
+        [risk.levels]
+        watch = { from = 5, respond_within = "2h" }
+        "#,
+    )
+    .unwrap();
+    let policies = file.resolve(bench.monitor.schema()).unwrap();
+    bench.monitor.set_policies(policies.clone()).unwrap();
+    let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let begun: Vec<_> = after.transitions.iter().filter(|change| change.from.is_none()).collect();
+    assert!(begun.iter().all(|change| change.alert.rule == "risky") && begun.len() == 2, "{begun:?}");
+    assert_eq!(after.alerts[0].first_seen, before.alerts[0].first_seen);
+    assert_eq!(after.servers[0].risk.level, RiskLevel::Watch);
+
+    // Another process, which has meanwhile lost a server.
+    let mut other = Bench::new();
+    for _ in 0..30 {
+        other.feed("ppdb001", 99.2, "healthy");
+        other.advance();
+    }
+    other.monitor.set_policies(policies).unwrap();
+    let state = AlertEngineState::from_json(&state.to_json().unwrap()).unwrap();
+    let restored = other.monitor.restore_alerts(state, &other.window).unwrap();
+    assert_eq!((restored.alerts, restored.dropped_servers, restored.dropped_rules), (1, 1, 0));
+    let restarted = other.monitor.assess(&other.window, bench.now).unwrap();
+    assert_eq!(restarted.alerts[0].first_seen, before.alerts[0].first_seen);
+    assert!(restarted.transitions.iter().all(|change| change.alert.rule == "risky"));
 }
 
 #[test]

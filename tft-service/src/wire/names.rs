@@ -5,7 +5,7 @@ use tft_core::alert::{AlertState, Severity};
 use tft_core::window::ReadinessState;
 
 pub(super) fn severity(_: &mut SchemaGenerator) -> Schema {
-    one_of(&[Severity::Warning, Severity::Critical].map(Severity::as_str))
+    one_of(&Severity::ALL.map(Severity::as_str))
 }
 
 pub(super) fn alert_state(_: &mut SchemaGenerator) -> Schema {

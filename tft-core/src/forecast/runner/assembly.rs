@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Column, DatasetEncoding, FleetStatistic, Problems, Rows, Source};
+use crate::model::{Column, DatasetEncoding, FleetStatistic, Rows, Source};
+use crate::problems::Problems;
 use crate::schema::Schema;
 use crate::time::{Step, StepLength, Timestamp};
 use crate::window::{RollingWindow, ServerView};

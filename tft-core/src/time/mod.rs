@@ -1,11 +1,15 @@
 //! Timestamps, steps and the calendar.
 //!
 //! Owns the model's clock: an instant is a [`Timestamp`], the clock's fixed interval a [`StepLength`],
-//! and a numbered interval a [`Step`]. Never reads the system clock; time comes in as an argument.
+//! and a numbered interval a [`Step`]; a length of time as people write it is a [`DurationMs`]. Never reads the system clock; time comes in as an argument.
+
+mod duration;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use duration::{DurationMs, StepSpan};
 
 use crate::error::{Error, ErrorKind};
 

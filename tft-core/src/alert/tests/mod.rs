@@ -1,5 +1,8 @@
 //! The engine's promises over many evaluations.
 
+mod conditions;
+mod restart;
+
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -7,15 +10,27 @@ use super::*;
 use crate::forecast::{FleetForecast, Forecast, Method, MetricForecast, QuantileLevels};
 use crate::risk::{OwnQuantiles, ProfileSelector, Threshold};
 use crate::schema::{Profile, Schema, ServerName};
-use crate::time::{Step, StepLength, Timestamp};
+use crate::time::{DurationMs, Step, StepLength, StepSpan, Timestamp};
+use crate::window::{Readiness, ReadinessState};
 
 const STEP_MS: i64 = 300_000;
 const MEMORY: usize = 5;
 
+fn at(warning: f64, critical: f64) -> [(Severity, Threshold); 2] {
+    [(Severity::Warning, Threshold::Value(warning)), (Severity::Critical, Threshold::Value(critical))]
+}
+
 fn memory_rule() -> Rule {
-    let band = |severity, value| Band { severity, threshold: Threshold::Value(value) };
-    let bands = vec![band(Severity::Warning, 90.0), band(Severity::Critical, 98.0)];
-    Rule { recovery: Some(Threshold::Value(85.0)), ..Rule::new("memory", "mem_used_pct", bands) }
+    let condition = Condition::forecast("mem_used_pct");
+    Rule { recovery: Some(Threshold::Value(85.0)), ..Rule::new("memory", condition, at(90.0, 98.0)) }
+}
+
+fn minutes(minutes: u32) -> DurationMs {
+    DurationMs::from_minutes(minutes)
+}
+
+fn forecast(quantile: f64, min_steps: usize) -> Condition {
+    Condition::Forecast { metric: "mem_used_pct".into(), quantile, within: StepSpan::Steps(12), min_steps }
 }
 
 fn engine(rules: Vec<Rule>) -> AlertEngine {
@@ -38,6 +53,13 @@ fn seen(name: &str, memory: f32, path: &[f32]) -> Seen {
     current[MEMORY] = memory;
     let (server, profile) = (ServerName::new(name).unwrap(), Profile::new("database").unwrap());
     Seen { server, profile, current, path: path.to_vec(), is_in_maintenance: false, is_stale: false }
+}
+
+impl Seen {
+    fn readiness(&self) -> Readiness {
+        let state = if self.is_stale { ReadinessState::Stale } else { ReadinessState::Ready };
+        Readiness { state, history_steps: 1, needed_steps: 1, since: Timestamp::from_millis(0) }
+    }
 }
 
 fn fleet(all: &[Seen]) -> FleetForecast {
@@ -63,9 +85,10 @@ fn evaluate(engine: &mut AlertEngine, all: &[Seen], step: i64) -> Vec<Transition
         profile: &seen.profile,
         current: &seen.current,
         is_in_maintenance: seen.is_in_maintenance,
-        is_stale: seen.is_stale,
+        readiness: Some(seen.readiness()),
         risk_score: None,
         own_quantiles: OwnQuantiles::NONE,
+        history: None,
     });
     engine.evaluate(observations, &fleet(all), Timestamp::from_millis(step * STEP_MS))
 }
@@ -125,7 +148,7 @@ fn a_rule_gives_one_alert_and_not_one_per_step() {
 
 #[test]
 fn messages_tell_the_whole_life() {
-    let rule = Rule { keep_firing_for_ms: 2 * STEP_MS, ..memory_rule() };
+    let rule = Rule { keep_firing_for: minutes(10), ..memory_rule() };
     let mut engine = engine(vec![rule]);
     let mut messages = Vec::new();
     let mut stale = seen("db-7", 91.0, &[]);
@@ -135,6 +158,7 @@ fn messages_tell_the_whole_life() {
         seen("db-7", 91.25, &[80.0]),
         stale,
         seen("db-7", 88.0, &[86.0]),
+        seen("db-7", 80.0, &[84.0]),
         seen("db-7", 80.0, &[84.0]),
         seen("db-7", 80.0, &[84.0]),
     ];
@@ -147,18 +171,19 @@ fn messages_tell_the_whole_life() {
     firing: mem_used_pct of db-7 is forecast (p50) to be at or above 90 % in 10 minutes, 91.5 % at worst within 60 minutes.
     firing: mem_used_pct of db-7 is at or above 90 %, 91.2 % at worst within 60 minutes.
     no_data: mem_used_pct of db-7 has no data.
-    firing: mem_used_pct of db-7 has eased to 88 % at worst within 60 minutes, not yet past 85 %.
-    firing: mem_used_pct of db-7 has recovered to 84 % at worst within 60 minutes, for less than 10 minutes so far.
-    resolved: mem_used_pct of db-7 has recovered: 84 % at worst within 60 minutes.
+    firing: mem_used_pct of db-7 has eased, 88 % at worst within 60 minutes, not yet past 85 %.
+    firing: mem_used_pct of db-7 has recovered, 84 % at worst within 60 minutes, for less than 10m so far.
+    firing: mem_used_pct of db-7 has recovered, 84 % at worst within 60 minutes, for less than 10m so far.
+    resolved: mem_used_pct of db-7 has recovered, 84 % at worst within 60 minutes.
     "#);
 }
 
 #[test]
 fn waiting_and_keeping_delay_both_ends() {
-    let rule = Rule { for_ms: 2 * STEP_MS, keep_firing_for_ms: 2 * STEP_MS, ..memory_rule() };
+    let rule = Rule { pending_for: minutes(10), keep_firing_for: minutes(10), ..memory_rule() };
     let text =
         changes(&mut engine(vec![rule]), &[91.0, 80.0, 91.0, 91.0, 91.0, 80.0, 91.0, 80.0, 80.0, 80.0]);
-    insta::assert_snapshot!(text, @"0:none>pending/warning 1:pending>resolved/warning 2:none>pending/warning 4:pending>firing/warning 8:firing>resolved/warning");
+    insta::assert_snapshot!(text, @"0:none>pending/warning 1:pending>resolved/warning 2:none>pending/warning 4:pending>firing/warning 9:firing>resolved/warning");
 }
 
 #[test]
@@ -172,6 +197,44 @@ fn noise_around_a_threshold_does_not_flap() {
     let values: Vec<f32> = (0..500).map(|at| 90.0 + [-4.0, 3.0, -1.0, 0.5, -3.5][at % 5]).collect();
     let text = changes(&mut engine(vec![memory_rule()]), &values);
     insta::assert_snapshot!(text, @"1:none>firing/warning");
+}
+
+proptest! {
+    /// Noise that stays between recovery and the warning threshold, or passes it, changes the state once.
+    #[test]
+    fn no_noise_between_recovery_and_threshold_flaps(noise in prop::collection::vec(85.5_f32..97.9, 1..200)) {
+        let mut engine = engine(vec![memory_rule()]);
+        let changes = noise.iter().enumerate().map(|(step, &value)| evaluate(&mut engine, &[seen("db-7", value, &[])], step as i64).len());
+        prop_assert_eq!(changes.sum::<usize>(), usize::from(noise.iter().any(|&value| value >= 90.0)));
+    }
+
+    /// Whatever the noise, an alert that keeps firing for two steps does not resolve more often than every third step.
+    #[test]
+    fn keeping_bounds_how_often_an_alert_resolves(noise in prop::collection::vec(prop_oneof![Just(80.0_f32), Just(95.0)], 1..200)) {
+        let mut engine = engine(vec![Rule { keep_firing_for: minutes(10), ..memory_rule() }]);
+        let mut resolved_at = Vec::new();
+        for (step, &value) in noise.iter().enumerate() {
+            let transitions = evaluate(&mut engine, &[seen("db-7", value, &[])], step as i64);
+            resolved_at.extend(transitions.iter().filter(|t| t.alert.state == AlertState::Resolved).map(|_| step));
+        }
+        prop_assert!(resolved_at.windows(2).all(|pair| pair[1] - pair[0] >= 4), "{:?}", resolved_at);
+        prop_assert!(resolved_at.iter().all(|&step| noise[step - 2..=step].iter().all(|&value| value < 85.0)));
+    }
+
+    /// A server that is listed several times has the alerts of its first observation.
+    #[test]
+    fn duplicates_within_a_call_count_once(history in histories()) {
+        let (mut plain, mut doubled) = (engine(rules()), engine(rules()));
+        for (step, fleet) in history.iter().enumerate() {
+            let twice: Vec<_> = fleet.iter().chain(fleet).cloned().collect();
+            prop_assert_eq!(evaluate(&mut plain, fleet, step as i64), evaluate(&mut doubled, &twice, step as i64));
+            let mut fingerprints: Vec<_> = doubled.active().map(|alert| alert.fingerprint.clone()).collect();
+            let count = fingerprints.len();
+            fingerprints.sort();
+            fingerprints.dedup();
+            prop_assert_eq!(fingerprints.len(), count);
+        }
+    }
 }
 
 #[test]
@@ -232,7 +295,7 @@ fn selectors_choose_servers_and_profiles() {
 fn the_quantile_decides_what_is_compared() {
     let path = [82.0; 12];
     let count = |quantile| {
-        let mut engine = engine(vec![Rule { quantile, ..memory_rule() }]);
+        let mut engine = engine(vec![Rule { condition: forecast(quantile, 1), ..memory_rule() }]);
         evaluate(&mut engine, &[seen("db-7", 70.0, &path)], 0).len()
     };
     assert_eq!((count(0.5), count(0.9)), (0, 1));
@@ -240,8 +303,7 @@ fn the_quantile_decides_what_is_compared() {
 
 #[test]
 fn risk_scores_have_rules_too() {
-    let band = Band { severity: Severity::Critical, threshold: Threshold::Value(80.0) };
-    let rule = Rule { subject: Subject::Risk, ..Rule::new("risk", "", vec![band]) };
+    let rule = Rule::new("risk", Condition::Risk {}, [(Severity::Critical, Threshold::Value(80.0))]);
     let mut engine = engine(vec![rule]);
     let server = seen("db-7", 1.0, &[]);
     let observation = ServerObservation {
@@ -249,12 +311,13 @@ fn risk_scores_have_rules_too() {
         profile: &server.profile,
         current: &[],
         is_in_maintenance: false,
-        is_stale: false,
+        readiness: None,
         risk_score: Some(83.25),
         own_quantiles: OwnQuantiles::NONE,
+        history: None,
     };
     let transitions = engine.evaluate([observation], &fleet(&[]), Timestamp::from_millis(0));
-    insta::assert_snapshot!(transitions[0].alert.message, @"Risk score of db-7 is at or above 80, 83.2 at worst.");
+    insta::assert_snapshot!(transitions[0].alert.message, @"Risk score of db-7 is at or above 80, 83.2 now.");
     assert_eq!(transitions[0].alert.metric, "risk_score");
 }
 
@@ -298,10 +361,10 @@ fn limits_and_duplicates_are_refused() {
     let schema = Schema::server_metrics();
     let config = AlertConfig { rules: vec![memory_rule(), memory_rule()], ..AlertConfig::default() };
     let error = AlertEngine::new(config, &schema).unwrap_err();
-    insta::assert_snapshot!(error, @"alert rule `memory` appears twice");
+    insta::assert_snapshot!(error, @"alert rules: rule `memory` appears twice");
     let config = AlertConfig { alerts_max: 0, ..AlertConfig::default() };
     let error = AlertEngine::new(config, &schema).unwrap_err();
-    insta::assert_snapshot!(error, @"alert configuration has `alerts_max` 0, the least is 1");
+    insta::assert_snapshot!(error, @"alert rules: `alerts_max` is 0, the least is 1");
 }
 
 /// A fleet of up to six servers over a few steps: name, memory, path, stale, maintenance.
@@ -322,7 +385,13 @@ fn histories() -> impl Strategy<Value = Vec<Vec<Seen>>> {
 }
 
 fn rules() -> Vec<Rule> {
-    let waiting = Rule { name: "waiting".into(), for_ms: STEP_MS, min_steps: 2, ..memory_rule() };
+    let waiting = Rule {
+        name: "waiting".into(),
+        pending_for: minutes(5),
+        keep_firing_for: minutes(5),
+        condition: forecast(0.5, 2),
+        ..memory_rule()
+    };
     let telling = Rule { name: "telling".into(), alerts_on_no_data: true, ..memory_rule() };
     vec![memory_rule(), waiting, telling]
 }
