@@ -94,7 +94,7 @@ impl Unusual {
             let low = history.share_beyond(metric, value, BadSide::Low)?;
             Some(if low < high { (low, BadSide::Low) } else { (high, BadSide::High) })
         };
-        let (share_beyond, side) = shares(known.clone().last()?)?;
+        let (share_beyond, side) = shares(known.clone().next_back()?)?;
         let each: Vec<f64> =
             known.filter_map(shares).map(|(share, _)| nats((2.0 * share).min(1.0))).collect();
         let nats = each.iter().sum::<f64>() / each.len() as f64;
