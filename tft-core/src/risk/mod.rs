@@ -18,6 +18,7 @@ pub use level::{RiskLevel, WireLevel};
 pub use policy::{
     ProfileSelector, RiskLevelRow, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject,
 };
+pub(crate) use probability::breach_probability_max;
 pub use probability::{BreachQuery, breach_probability};
 pub use summary::{FleetHealth, FleetSummary, TopRisk};
 pub use threshold::{OwnQuantiles, Threshold};
