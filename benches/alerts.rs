@@ -39,7 +39,7 @@ impl Fleet {
                 let mut record = Record::new(&schema, &format!("db-{server:05}"), at).expect("a valid name");
                 for (index, metric) in METRICS.iter().enumerate() {
                     let metric = schema.metric_index(metric).expect("a metric of the schema");
-                    let value = 20.0 + ((server * 31 + index * 17 + step as usize * 7) % 50) as f64;
+                    let value = 20.0 + ((server * 31 + index * 17) % 50 + step as usize % 2) as f64;
                     record.set(metric, value).expect("a value in range");
                 }
                 record

@@ -37,7 +37,9 @@
 //!   each variable. An [`Explainer`] says which metrics of a server stand out, and what the model would forecast had they
 //!   gone another way.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
-//!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`]. A [`Monitor`] calls all of these in order.
+//!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`].
+//! - A [`CascadeDetector`] finds metrics that leave their usual range on several servers at once; a [`DriftTracker`] says
+//!   whether earlier forecasts came true as often as they said. A [`Monitor`] calls all of these in order.
 //!
 //! # What it is not
 //! It reads no clock, no environment and no network and writes no logs: time comes in as an argument, and what to do
@@ -64,6 +66,8 @@
 pub mod alert;
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod cascade;
+pub mod drift;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod error;
@@ -71,6 +75,7 @@ pub mod explain;
 pub mod forecast;
 pub mod model;
 pub mod monitor;
+pub mod offline;
 mod problems;
 pub mod quality;
 pub mod quantile;
@@ -84,6 +89,8 @@ pub mod window;
 pub use alert::{
     Alert, AlertConfig, AlertEngine, AlertState, Rule, RuleFile, ServerObservation, Severity, Transition,
 };
+pub use cascade::{CascadeConfig, CascadeDetector, CascadeReport};
+pub use drift::{DriftConfig, DriftReport, DriftTracker};
 pub use error::{Error, ErrorKind};
 pub use explain::{Explainer, Explanation, Interpretation};
 pub use forecast::{

@@ -9,6 +9,8 @@ use crate::alert::{
     Alert, AlertConfig, AlertEngine, AlertEngineState, ObservedHistory, Policies, Restored,
     ServerObservation, Transition,
 };
+use crate::cascade::{CascadeConfig, CascadeDetector, CascadeReport, CascadeState};
+use crate::drift::{CoverageExpectation, DriftConfig, DriftReport, DriftTracker};
 use crate::error::Error;
 use crate::explain::Explainer;
 use crate::forecast::{FleetForecast, Forecast, Forecaster};
@@ -28,6 +30,8 @@ pub struct Monitor {
     risk_policy: RiskPolicy,
     fleet_policy: FleetPolicy,
     alert_engine: AlertEngine,
+    cascade: CascadeDetector,
+    drift: DriftTracker,
     newest: Option<Newest>,
 }
 
@@ -47,6 +51,10 @@ pub struct FleetAssessment {
     pub alerts: Vec<Alert>,
     /// What changed since the assessment before, by server and rule.
     pub transitions: Vec<Transition>,
+    /// Which metrics are out of their usual range on several servers at once.
+    pub cascade: Arc<CascadeReport>,
+    /// Whether earlier forecasts came true as often as they said.
+    pub drift: Arc<DriftReport>,
 }
 
 /// The state of one server at one moment.
@@ -84,12 +92,15 @@ impl Monitor {
     /// alert engine may have rules, or naming everything that the forecaster's model reads and it lacks.
     pub fn new(schema: &Schema, forecaster: Forecaster) -> Result<Self, Error> {
         forecaster.check_schema(schema)?;
+        let expectation = coverage_expectation(&forecaster);
         Ok(Self {
             schema: schema.clone(),
             forecaster,
             risk_policy: RiskPolicy::for_schema(schema),
             fleet_policy: FleetPolicy::for_schema(schema),
             alert_engine: AlertEngine::preset(schema)?,
+            cascade: CascadeDetector::new(CascadeConfig::for_schema(schema), schema)?,
+            drift: DriftTracker::new(DriftConfig::default(), schema, expectation)?,
             newest: None,
         })
     }
@@ -139,7 +150,42 @@ impl Monitor {
         &self.alert_engine
     }
 
-    /// Replaces the forecaster and returns the old one; alerts go on as they are.
+    /// Replaces what counts as a cascade; baselines and events begin anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the key and the value at fault; what counted
+    /// before does so still.
+    pub fn set_cascade(&mut self, config: CascadeConfig) -> Result<(), Error> {
+        self.cascade = CascadeDetector::new(config, &self.schema)?;
+        Ok(())
+    }
+
+    /// Replaces what counts as drift; its figures begin anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the key and the value at fault; what counted
+    /// before does so still.
+    pub fn set_drift(&mut self, config: DriftConfig) -> Result<(), Error> {
+        self.drift = DriftTracker::new(config, &self.schema, coverage_expectation(&self.forecaster))?;
+        Ok(())
+    }
+
+    /// Returns what is known of cascades, to be kept over a restart.
+    ///
+    /// A monitor without it learns the baselines from the steps that the window holds, and finds their cascades again.
+    pub fn cascade_state(&self) -> CascadeState {
+        self.cascade.state()
+    }
+
+    /// Goes on from what another monitor knew of cascades.
+    ///
+    /// # Errors
+    /// Those of [`CascadeDetector::restore`]; what is known stays then.
+    pub fn restore_cascade(&mut self, state: CascadeState) -> Result<(), Error> {
+        self.cascade.restore(state)
+    }
+
+    /// Replaces the forecaster and returns the old one; alerts and cascades go on as they are, figures of drift begin anew.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming everything that the new one's model reads
@@ -147,12 +193,16 @@ impl Monitor {
     pub fn replace_forecaster(&mut self, forecaster: Forecaster) -> Result<Forecaster, Error> {
         forecaster.check_schema(&self.schema)?;
         self.newest = None;
+        self.drift.start_anew(coverage_expectation(&forecaster));
         Ok(std::mem::replace(&mut self.forecaster, forecaster))
     }
 
-    /// Forgets the alerts of a server that was removed from the window; returns whether there were any.
+    /// Forgets the alerts of a server that was removed from the window, its part in cascades and its remembered forecasts;
+    /// returns whether there were any.
     pub fn forget_server(&mut self, server_name: &str) -> bool {
-        self.alert_engine.forget(server_name)
+        let had_alerts = self.alert_engine.forget(server_name);
+        let had_part = self.cascade.forget(server_name);
+        self.drift.forget(server_name) || had_part || had_alerts
     }
 
     /// Replaces the policy of risk scores.
@@ -169,6 +219,16 @@ impl Monitor {
     /// Those of [`Forecaster::forecast`].
     pub fn assess(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetAssessment, Error> {
         let forecast = self.forecast(window, now)?;
+        Ok(self.judge(window, forecast, now))
+    }
+
+    /// Judges what a forecast of the window means at `now`.
+    pub(crate) fn judge(
+        &mut self,
+        window: &RollingWindow,
+        forecast: Arc<FleetForecast>,
+        now: Timestamp,
+    ) -> FleetAssessment {
         let subjects = self.subjects(window, &forecast);
         let risks: Vec<_> = subjects.iter().map(|subject| self.risk(subject, &forecast)).collect();
         let summary = self.summary(&subjects, &risks, &forecast);
@@ -184,7 +244,8 @@ impl Monitor {
         let transitions = self.alert_engine.evaluate(observations, &forecast, now);
         drop(subjects);
         let alerts = self.alert_engine.active().cloned().collect();
-        Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions })
+        let (cascade, drift) = self.look_back(window, &forecast);
+        FleetAssessment { at: now, forecast, servers, summary, alerts, transitions, cascade, drift }
     }
 
     /// Returns what explains this monitor's forecasts, risk and alerts.
@@ -202,7 +263,12 @@ impl Monitor {
         &self.schema
     }
 
-    fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<Arc<FleetForecast>, Error> {
+    /// Forecasts once per state of the window.
+    pub(crate) fn forecast(
+        &mut self,
+        window: &RollingWindow,
+        now: Timestamp,
+    ) -> Result<Arc<FleetForecast>, Error> {
         let generation = window.generation();
         let origin = window.origin(now);
         let is_newest =
@@ -213,6 +279,19 @@ impl Monitor {
         let forecast = Arc::new(self.forecaster.forecast(window, now)?);
         self.newest = Some(Newest { generation, forecast: Arc::clone(&forecast) });
         Ok(forecast)
+    }
+
+    /// Judges the steps since the origin before, and the forecasts that were about them.
+    fn look_back(
+        &mut self,
+        window: &RollingWindow,
+        forecast: &FleetForecast,
+    ) -> (Arc<CascadeReport>, Arc<DriftReport>) {
+        // Without data there is no origin that others could follow.
+        if forecast.servers.is_empty() {
+            return (self.cascade.report(), self.drift.report());
+        }
+        (self.cascade.advance(window, forecast.origin), self.drift.advance(window, forecast))
     }
 
     /// Joins each forecast with what the window knows of its server.
@@ -295,4 +374,14 @@ fn own_quantile<'a>(
 ) -> Box<dyn Fn(usize, f64) -> Option<f64> + 'a> {
     let history = OwnHistory::new(view, view.newest_step(), steps_per_day);
     Box::new(move |metric, level| history.quantile(metric, level))
+}
+
+/// Returns the coverage that a forecaster's model states for itself.
+fn coverage_expectation(forecaster: &Forecaster) -> CoverageExpectation {
+    #[cfg(any(feature = "burn", feature = "engine"))]
+    if let Some(model) = forecaster.model() {
+        return CoverageExpectation::from_training(&model.document().training);
+    }
+    let _ = forecaster;
+    CoverageExpectation::default()
 }

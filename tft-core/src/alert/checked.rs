@@ -6,8 +6,8 @@ use super::reading::{Ladder, Reading, worst_of};
 use super::template::Template;
 use super::{Condition, Rule};
 use crate::forecast::{FleetForecast, Forecast, MetricForecast, Quantile, QuantileLevels};
-use crate::risk::{BreachQuery, Threshold, breach_probability};
-use crate::schema::Schema;
+use crate::risk::{BreachQuery, OwnQuantiles, Threshold, breach_probability, breach_probability_max};
+use crate::schema::{BadSide, Schema};
 use crate::time::{StepLength, Timestamp};
 
 /// A rule that fits the schema.
@@ -133,17 +133,19 @@ impl CheckedRule {
 
     /// The worst value of the path that [`fill_path`](Self::fill_path) would collect.
     fn worst(&self, scope: &Scope, subject: &Subject<'_>, scratch: &mut Scratch) -> Option<f64> {
-        if !matches!(self.rule.condition, Condition::Forecast { .. }) {
-            return self.single(scope, subject, scratch);
+        match self.rule.condition {
+            Condition::Forecast { .. } => {}
+            Condition::Probability { reaches, .. } if self.is_improbable(reaches, scope, subject) => {
+                return None;
+            }
+            _ => return self.single(scope, subject, scratch),
         }
         let current = subject.observation.value(self.metric).unwrap_or(f64::NAN);
         let Some(forecast) = self.forecast(subject) else {
             return worst_of([current].into_iter(), self.ladder.side);
         };
-        let path = forecast.path(scope.quantile_index);
-        let steps = path.len().min(scope.steps);
-        let ahead = path.iter().take(steps).map(|&value| f64::from(value));
-        worst_of(std::iter::once(current).chain(ahead), self.ladder.side)
+        let ahead = worst_ahead(forecast, scope.quantile_index, scope.steps, self.ladder.side);
+        worst_of([current, f64::from(ahead)].into_iter(), self.ladder.side)
     }
 
     /// Collects what is compared: the value now, and with a forecast the steps ahead.
@@ -177,12 +179,23 @@ impl CheckedRule {
     }
 
     fn probability(&self, reaches: Threshold, scope: &Scope, subject: &Subject<'_>) -> Option<f64> {
+        let query = self.breach_query(reaches, scope, subject)?;
+        Some(breach_probability(self.forecast(subject)?, &subject.fleet.quantiles, &query))
+    }
+
+    /// Whether the outermost quantile alone says that no threshold is reached.
+    fn is_improbable(&self, reaches: Threshold, scope: &Scope, subject: &Subject<'_>) -> bool {
+        let Some(query) = self.breach_query(reaches, scope, subject) else { return false };
+        let Some(forecast) = self.forecast(subject) else { return false };
+        let most = breach_probability_max(forecast, &subject.fleet.quantiles, &query);
+        !self.ladder.is_reached_by(most, OwnQuantiles::NONE)
+    }
+
+    fn breach_query(&self, reaches: Threshold, scope: &Scope, subject: &Subject<'_>) -> Option<BreachQuery> {
         let side = self.rule.direction.bad_side();
         let threshold = reaches.nearest_beyond(side, self.metric, subject.observation.own_quantiles)?;
-        let query =
-            BreachQuery { side, threshold, steps: scope.steps, dependent_steps: scope.dependent_steps };
-        let forecast = self.forecast(subject)?;
-        Some(breach_probability(forecast, &subject.fleet.quantiles, &query))
+        let (steps, dependent_steps) = (scope.steps, scope.dependent_steps);
+        Some(BreachQuery { side, threshold, steps, dependent_steps })
     }
 
     fn share(
@@ -211,6 +224,26 @@ impl CheckedRule {
         // Where no metric is left out, a forecast lies at its metric's position.
         let likely = metrics.get(self.metric).filter(|forecast| forecast.metric == self.metric);
         likely.or_else(|| subject.forecast?.metric(self.metric))
+    }
+}
+
+/// The worst value of a quantile's path within `steps`; NaN without any.
+fn worst_ahead(forecast: &MetricForecast, quantile_index: usize, steps: usize, side: BadSide) -> f32 {
+    let values = forecast.values();
+    match values.as_slice() {
+        // One walk over memory: most of a large fleet's evaluation is this.
+        Some(slice) => {
+            let path = slice.iter().skip(quantile_index).step_by(values.ncols().max(1));
+            worst_value(path.take(steps).copied(), side)
+        }
+        None => worst_value(forecast.path(quantile_index).iter().take(steps).copied(), side),
+    }
+}
+
+fn worst_value(path: impl Iterator<Item = f32>, side: BadSide) -> f32 {
+    match side {
+        BadSide::High => path.fold(f32::NAN, f32::max),
+        BadSide::Low => path.fold(f32::NAN, f32::min),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Evaluates all rules for a fleet, step by step, and keeps the alerts between steps.
 
+use std::sync::Arc;
+
 use super::check::check;
 use super::checked::{CheckedRule, Scope, Scratch, Subject};
 use super::life::{Alert, AlertState, Entry, Signal, Transition, Watch};
@@ -150,8 +152,18 @@ impl Pass<'_> {
             }
             return;
         }
+        let selected = Arc::clone(&server.selected);
+        if server.entries.is_empty() {
+            // What most servers are; moving alerts about that are not there would cost as much as the rules.
+            for &index in selected.iter() {
+                let signal = rules[index].signal(&self.scopes[index], subject, false, self.scratch);
+                if let Some(signal) = signal {
+                    self.advance(server, index, None, signal, rules[index].current(subject));
+                }
+            }
+            return;
+        }
         let mut before = std::mem::take(&mut server.entries).into_iter().peekable();
-        let selected = std::sync::Arc::clone(&server.selected);
         for &index in selected.iter() {
             while let Some((other, entry)) = before.next_if(|(other, _)| *other < index) {
                 self.advance(server, other, Some(entry), Signal::Excluded, rules[other].current(subject));

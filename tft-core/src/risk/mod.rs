@@ -20,7 +20,7 @@ pub(crate) use own_history::OwnHistory;
 pub use policy::{
     ProfileSelector, RiskLevelRow, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject,
 };
-pub(crate) use probability::share_beyond;
 pub use probability::{BreachQuery, breach_probability};
+pub(crate) use probability::{breach_probability_max, share_beyond};
 pub use summary::{FleetHealth, FleetSummary, TopRisk};
 pub use threshold::{OwnQuantiles, Threshold};

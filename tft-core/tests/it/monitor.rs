@@ -146,6 +146,40 @@ fn alerts_outlive_changed_rules_and_the_process() {
 }
 
 #[test]
+fn an_assessment_looks_back_on_steps_and_forecasts() {
+    let mut bench = Bench::new();
+    let forecaster = || {
+        let step_length = tft_core::time::StepLength::FIVE_MINUTES;
+        Forecaster::without_model(step_length, ForecasterConfig::default()).unwrap()
+    };
+    bench.monitor = Monitor::new(&Schema::server_metrics(), forecaster()).unwrap();
+    for step in 0..60 {
+        let memory = if step < 56 { 40.0 + f64::from(step % 5) } else { 90.0 };
+        for server in ["ppdb001", "ppdb002", "ppweb001", "ppweb002"] {
+            bench.feed(server, memory, "healthy");
+        }
+        bench.advance();
+        bench.monitor.assess(&bench.window, bench.now).unwrap();
+    }
+    let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!(assessment.cascade.step, Some(assessment.forecast.origin));
+    assert_eq!(assessment.drift.origin, Some(assessment.forecast.origin));
+    assert_eq!(assessment.cascade.active[0].metric, "mem_used_pct");
+    let fallback = assessment.drift.leading().unwrap();
+    assert_eq!((fallback.method, &*fallback.metrics[0].metric), (Method::Fallback, "mem_used_pct"));
+    assert!(fallback.metrics[0].horizons[0].values > 200, "{:?}", fallback.metrics[0].horizons[0]);
+
+    let state = bench.monitor.cascade_state();
+    let mut restarted = Monitor::new(&Schema::server_metrics(), forecaster()).unwrap();
+    restarted.restore_cascade(state.clone()).unwrap();
+    assert_eq!(restarted.cascade_state(), state);
+    bench.monitor.replace_forecaster(forecaster()).unwrap();
+    let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!((after.drift.values, &after.cascade.active), (0, &assessment.cascade.active));
+    assert!(bench.monitor.forget_server("ppdb001") && !bench.monitor.forget_server("ppdb001"));
+}
+
+#[test]
 fn a_fleet_without_data_is_assessed_as_empty() {
     let mut bench = Bench::new();
     let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();

@@ -10,6 +10,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) struct Metrics {
     durations: BTreeMap<&'static str, Histogram>,
     feeds: Counter,
     records: [(&'static str, Counter); 4],
-    auth_failures: Counter,
+    pub(crate) auth_failures: Counter,
     rate_limited: [(&'static str, Counter); 5],
     cors_refusals: Counter,
     pub(crate) inference: Histogram,
@@ -47,7 +48,21 @@ pub(crate) struct Metrics {
 pub(crate) struct Checkpoints {
     /// By the monotonic clock, when a checkpoint last held all of the window; that of the start at first.
     whole_at: Mutex<Duration>,
-    pub(crate) failures: Counter,
+    failures: Counter,
+    /// Those up to then.
+    failures_before: AtomicU64,
+}
+
+/// The counters by which the service watches itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) auth_failures: u64,
+    /// Answers on all routes but those of health, which say by design when the service is not ready.
+    pub(crate) answers: u64,
+    /// Those of them with a status from 500 on.
+    pub(crate) server_errors: u64,
+    /// Checkpoints that could not be saved since one could.
+    pub(crate) checkpoint_failures_in_a_row: u64,
 }
 
 /// Route, method and status.
@@ -135,6 +150,24 @@ impl Metrics {
         }
     }
 
+    /// Returns the counters by which the service watches itself.
+    pub(crate) fn counts(&self) -> Counts {
+        let (mut answers, mut server_errors) = (0, 0);
+        for ((route, _, status), count) in &*lock(&self.requests) {
+            if !route.starts_with("/health") {
+                answers += count;
+                server_errors += if *status >= 500 { *count } else { 0 };
+            }
+        }
+        let checkpoint_failures_in_a_row = self.checkpoints.failures_in_a_row();
+        Counts {
+            auth_failures: self.auth_failures.get(),
+            answers,
+            server_errors,
+            checkpoint_failures_in_a_row,
+        }
+    }
+
     /// Writes everything in Prometheus's text format.
     pub(crate) fn render(&self) -> String {
         let mut text = Text::default();
@@ -184,6 +217,16 @@ impl Checkpoints {
     /// Notes that the newest checkpoint holds all that the window has.
     pub(crate) fn is_whole(&self, at: Duration) {
         *self.whole_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        self.failures_before.store(self.failures.get(), Ordering::Relaxed);
+    }
+
+    /// Notes that a checkpoint could not be saved.
+    pub(crate) fn failed(&self) {
+        self.failures.add(1);
+    }
+
+    fn failures_in_a_row(&self) -> u64 {
+        self.failures.get().saturating_sub(self.failures_before.load(Ordering::Relaxed))
     }
 
     fn whole_at(&self) -> Duration {

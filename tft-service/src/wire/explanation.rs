@@ -237,7 +237,7 @@ pub(crate) fn render_explanation(view: &FleetView, of: &Explanation) -> Vec<u8> 
         attention: of.focuses.iter().map(|focus| names.focus(focus)).collect(),
         counterfactuals: of.counterfactuals.iter().map(|one| names.counterfactual(one)).collect(),
         counterfactual_scope: scope(of.is_univariate),
-        alerts: alerts.map(AlertEntry::new).collect(),
+        alerts: alerts.map(|alert| AlertEntry::new(alert, &view.suppression)).collect(),
     })
 }
 
