@@ -139,7 +139,7 @@ impl Email {
 
     fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
         let password = self.password.iter().map(Secret::expose);
-        let reason = redacted(&crate::error::in_one_line(error), password);
+        let reason = redacted(&error.to_string(), password);
         if error.is_permanent() || error.is_client() {
             Failure::permanent(reason)
         } else {
