@@ -24,6 +24,7 @@ mod http2;
 mod http2_frames;
 mod http_shapes;
 mod json_bodies;
+mod kept;
 mod kill;
 mod limits;
 mod look_back;
