@@ -126,8 +126,11 @@ fn setting(id: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
 }
 
-/// What ends the connection, and with what codes it may.
-fn refused_connections() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
+/// What a client does, the bytes of it, and the codes with which it may be answered.
+type Case = (&'static str, Vec<u8>, &'static [u32]);
+
+/// Frames about streams that end the connection.
+fn refused_headers() -> Vec<Case> {
     let head = block(&GET);
     let open = || frame(HEADERS, END_STREAM, 1, &head);
     let raw = |block: &[u8]| frame(HEADERS, END_STREAM | END_HEADERS, 1, block);
@@ -172,6 +175,14 @@ fn refused_connections() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
             [post(1, &[]), frame(RST_STREAM, 0, 1, &[0; 3])].concat(),
             &[FRAME_SIZE_ERROR],
         ),
+    ]
+}
+
+/// Frames about the connection, and tables of headers, that end it.
+fn refused_controls() -> Vec<Case> {
+    let head = block(&GET);
+    let raw = |block: &[u8]| frame(HEADERS, END_STREAM | END_HEADERS, 1, block);
+    vec![
         // 6.5
         ("an acknowledgement with settings", frame(SETTINGS, ACK, 0, &[0; 6]), &[FRAME_SIZE_ERROR]),
         ("settings of a stream", frame(SETTINGS, 0, 1, &[]), &[PROTOCOL_ERROR]),
@@ -212,7 +223,7 @@ fn refused_connections() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
 }
 
 /// What ends its stream, or the connection, and with what codes it may.
-fn refused_streams() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
+fn refused_streams() -> Vec<Case> {
     let without = |left_out: &str| {
         let rest: Vec<_> = GET.into_iter().filter(|(name, _)| *name != left_out).collect();
         frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&rest))
@@ -274,7 +285,7 @@ fn refused_streams() -> Vec<(&'static str, Vec<u8>, &'static [u32])> {
 }
 
 /// Sends each case on a connection of its own, and returns those that end otherwise.
-fn misjudged(cases: Vec<(&'static str, Vec<u8>, &'static [u32])>, is_stream_enough: bool) -> Vec<String> {
+fn misjudged(cases: Vec<Case>, is_stream_enough: bool) -> Vec<String> {
     let server = TestServer::start();
     let mut misjudged = Vec::new();
     for (name, bytes, codes) in cases {
@@ -293,7 +304,10 @@ fn misjudged(cases: Vec<(&'static str, Vec<u8>, &'static [u32])>, is_stream_enou
 fn what_breaks_a_connection_ends_it_with_the_code() {
     // A ping that is answered shows that the connection goes on.
     let with_ping = |bytes| [bytes, frame(PING, 0, 0, &[1; 8])].concat();
-    let cases = refused_connections().into_iter().map(|(name, bytes, codes)| (name, with_ping(bytes), codes));
+    let cases = [refused_headers(), refused_controls()]
+        .concat()
+        .into_iter()
+        .map(|(name, bytes, codes)| (name, with_ping(bytes), codes));
     assert_eq!(misjudged(cases.collect(), false), Vec::<String>::new());
 }
 
