@@ -34,7 +34,8 @@ class Recorder:
 
 def authenticate(server, session, envelope, mechanism, data):
     expected = LoginPassword(b"tft", b"hunter2-hunter2")
-    return AuthResult(success=data == expected)
+    # Not handled: the server itself is to answer with 535.
+    return AuthResult(success=data == expected, handled=False)
 
 
 async def main():

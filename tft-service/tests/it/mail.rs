@@ -89,6 +89,9 @@ fn a_mail_reaches_everybody_who_can_be_reached() {
         "{out}"
     );
     assert_eq!(server.next()["to"][0], "a@example.com");
+    let (code, out) = mail(directory.path(), &server, "x@busy.example.com, a@example.com", &plain);
+    assert!(code == Some(1) && out.contains("accepted for 1 of 2; x@busy.example.com: "), "{out}");
+    assert_eq!(server.next()["to"][0], "a@example.com");
     let (code, out) = mail(directory.path(), &server, "x@busy.example.com", &plain);
     assert!(code == Some(1) && out.contains("come back later"), "{out}");
 }

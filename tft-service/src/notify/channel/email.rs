@@ -112,32 +112,34 @@ impl Email {
         let (mut taken, mut failures) = (0, Vec::new());
         for recipient in &self.to {
             let sent = timeout(self.timeouts.total, self.send_to(&recipient.email, &mail)).await;
-            match sent.unwrap_or_else(|_| Err(late())) {
+            match sent.unwrap_or_else(|_| Err((late(), false))) {
                 Ok(()) => taken += 1,
-                // Without a connection the next recipient would fail in the same way, and take as long.
-                Err(failure) if !failure.is_permanent() && taken == 0 => return Err(failure),
-                Err(failure) => failures.push((&recipient.email, failure)),
+                // Without a server the next recipient would fail in the same way, and take as long.
+                Err((failure, false)) if taken == 0 => return Err(failure),
+                Err((failure, _)) => failures.push((&recipient.email, failure)),
             }
         }
         let refused = failures.iter().map(|(address, failure)| format!("{address}: {failure}"));
         let refused = refused.collect::<Vec<_>>().join("; ");
         if taken == 0 {
-            return Err(Failure::permanent(refused));
+            let is_final = failures.iter().all(|(_, failure)| failure.is_permanent());
+            return Err(if is_final { Failure::permanent(refused) } else { Failure::temporary(refused) });
         }
         let said = format!("accepted for {taken} of {}", self.to.len());
         Ok(Reply { said, refused: Some(refused).filter(|refused| !refused.is_empty()) })
     }
 
-    async fn send_to(&self, recipient: &Address, mail: &Mail) -> Result<(), Failure> {
+    /// An error comes with whether the server has answered.
+    async fn send_to(&self, recipient: &Address, mail: &Mail) -> Result<(), (Failure, bool)> {
         let envelope = lettre::address::Envelope::new(Some(self.from.email.clone()), vec![recipient.clone()])
-            .map_err(|error| Failure::permanent(error.to_string()))?;
+            .map_err(|error| (Failure::permanent(error.to_string()), true))?;
         let sent = self.transport.send_raw(&envelope, &mail.formatted()).await;
-        sent.map(|_| ()).map_err(|error| self.failure(&error))
+        sent.map(|_| ()).map_err(|error| (self.failure(&error), error.status().is_some()))
     }
 
     fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
         let password = self.password.iter().map(Secret::expose);
-        let reason = redacted(&crate::error::in_one_line(error), password);
+        let reason = redacted(&error.to_string(), password);
         if error.is_permanent() || error.is_client() {
             Failure::permanent(reason)
         } else {
@@ -254,7 +256,18 @@ mod tests {
             notification(vec![alert("db-1", "critical", "firing"), alert("db-2", "warning", "resolved")]);
         let message = Message { notification: &notification, public_url: Some("https://tft.example.com") };
         let mail = build(PLAIN).unwrap().compose(&message, &Sending { at: notification.at }).unwrap();
-        insta::assert_snapshot!(String::from_utf8(mail.formatted()).unwrap().replace("\r\n", "\n"), @"");
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        for line in [
+            "Subject: [FIRING:1] mem_used_pct_high on db-1".to_owned(),
+            "To: ops@example.com, b@example.org".to_owned(),
+            format!("Message-ID: <{}@example.com>", message.id()),
+            format!("References: <{}@example.com>", &message.thread()[..32]),
+            "Auto-Submitted: auto-generated".to_owned(),
+            "[resolved] mem_used_pct_high on db-2: ".to_owned(),
+            "https://tft.example.com/alerts/active".to_owned(),
+        ] {
+            assert!(text.contains(&format!("\r\n{line}")), "{line}: {text}");
+        }
     }
 
     #[test]
@@ -274,9 +287,18 @@ mod tests {
         let problems =
             build("tls = 'none'\nfrom = 'nobody'\nusername = 'u'\nto = ['a@b.c', \"x@y.z\\nBcc: a@b.c\"]")
                 .unwrap_err();
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @"
+        `host` is missing
+        `tls` `none` is for a server on a loopback address only
+        `from` `nobody` is not an address like `ops@example.com`
+        `to` `x@y.z Bcc: a@b.c` is not an address like `ops@example.com`
+        `username` and a password go together
+        ");
         let problems = build("host = 'mail.example.com'\ntls = 'none'\nfrom = 'a@b.c'").unwrap_err();
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @"
+        `tls` `none` is for a server on a loopback address only
+        `to` has 0 addresses, allowed are 1 to 20
+        ");
         let email = build(
             "host = 'mail.example.com'\nfrom = 'a@b.c'\nto = ['a@b.c']\nusername = 'u'\npassword_env = 'SMTP_PASSWORD'",
         );
