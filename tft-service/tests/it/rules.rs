@@ -82,20 +82,30 @@ series = [{ server = "a", metric = "queue", values = "1 15x2 25" }]
 at = "5m"
 alerts = []
 [[test.expect]]
-at = "15m"
+at = "20m"
 alerts = [{ rule = "queue_long", server = "a", state = "firing", severity = "warning" }]
 "#;
     std::fs::write(directory.path().join("tests.toml"), tests).unwrap();
     let (code, told, _) = rules(directory.path(), &["test", "tests.toml"]);
     assert_eq!(code, Some(1));
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"
+    tests.toml
+    FAILED  a queue
+            at 5m, queue_long on a
+              expected  none
+              got       firing, warning: queue of a is at or above 10, 15 now.
+            at 20m, queue_long on a
+              expected  firing, warning
+              got       firing, critical
+    1 of 1 failed
+    "#);
     let (code, told, _) = rules(directory.path(), &["test", "tests.toml", "--json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((code, told["tests.toml"]["tests"][0]["failures"].as_array().unwrap().len()), (Some(1), 2));
     std::fs::write(directory.path().join("tests.toml"), tests.replace("15x2", "15y2")).unwrap();
     let (code, _, log) = rules(directory.path(), &["test", "tests.toml"]);
     assert_eq!(code, Some(1));
-    insta::assert_snapshot!(log, @"");
+    insta::assert_snapshot!(log, @"tft-service: `tests.toml` cannot be used: test `a queue`: series 1 (`a` `queue`) cannot be used: `15y2` at character 3 is not a number, `_`, or one of them repeated as in `7x4`, `0+5x10`, `100-1x5`, `_x3`");
 }
 
 #[test]
@@ -116,7 +126,15 @@ fn a_backtest_counts_what_happened() {
     ];
     let (code, told, log) = rules(directory.path(), &arguments);
     assert_eq!(code, Some(0), "{log}");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"
+    1970-01-01T01:05:00Z to 1970-01-02T00:05:00Z
+    2 servers, 1.9 server-days, judged 276 times, forecast by the statistical fallback
+    1 incidents; an alert counts from 30m before one to its end
+
+    rule        episodes  critical  open  servers  alert hours  min to resolve  precision  recall  early     lead min  false/server-day  quiet share
+    queue_long         1         0     0        1          0.8     50 (50..50)       1.00    1.00   1.00  20 (20..20)              0.00        0.000
+    (any)              1         0     0        1          0.8     50 (50..50)       1.00    1.00   1.00  20 (20..20)              0.00        0.000
+    "#);
     let (_, told, _) = rules(directory.path(), &[&arguments[..], &["--json"]].concat());
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["incidents"], &told["rules"][0]["incidents"]["recall"]), (&json!(1), &json!(1.0)));
@@ -171,7 +189,7 @@ fn mistakes_have_an_exit_code_and_a_line() {
     assert_eq!(refused(&["check", "missing.toml"]).0, Some(1));
     let (code, line) = refused(&["preset", "none"]);
     assert_eq!(code, Some(1));
-    insta::assert_snapshot!(line, @"");
+    insta::assert_snapshot!(line, @"tft-service: there is no preset `none`, there are tft, nifty, monitorx, mfc and service");
     assert_eq!(refused(&["backtest", "bad.toml", "--rows", "missing.parquet"]).0, Some(1));
     assert_eq!(refused(&["backtest", "bad.toml"]).0, Some(2));
     let (code, line) = {
@@ -214,7 +232,10 @@ fn a_changed_file_replaces_the_rules_and_a_broken_one_does_not() {
     std::fs::write(&file, memory_rules("memory", 50.0)).unwrap();
     let server = {
         let file = file.clone();
-        TestServer::with(move |config| config.rules_file = Some(file))
+        TestServer::with(move |config| {
+            config.rules_file = Some(file);
+            config.rate_limits.alerts = 100_000;
+        })
     };
     server.feed_records(&history("web1", 20, |_| 10.0));
     let active = |server: &TestServer| server.get("/alerts/active").json();
@@ -251,7 +272,7 @@ fn the_program_reads_its_rules_anew_at_a_signal() {
     let file = directory.path().join("rules.toml");
     std::fs::write(&file, memory_rules("before", 50.0)).unwrap();
     let process = Process::start_with(directory.path(), |command| {
-        command.args(["--rules", "rules.toml"]);
+        command.args(["--rules", "rules.toml", "--rate-limit-alerts", "100000"]);
     });
     let listed = || process.request("GET", "/alerts/rules").header("X-API-Key", KEY).send().json();
     wait(listed, |reply| names(reply) == ["before"]);
@@ -267,7 +288,7 @@ fn the_program_reads_its_rules_anew_at_a_signal() {
 
 #[test]
 fn the_service_tells_of_failed_authentications_without_being_a_server() {
-    let server = TestServer::start();
+    let server = TestServer::with(|config| config.rate_limits.alerts = 100_000);
     server.wait_until_ready();
     for _ in 0..6 {
         assert_eq!(server.request("GET", "/alerts/active").header("X-API-Key", "wrong").send().status, 403);

@@ -127,7 +127,7 @@ impl Columns {
         };
         let names: Vec<_> = names.filter(is_metric).collect();
         let known = Schema::server_metrics();
-        if names.iter().all(|name| known.metric_index(name).is_some()) {
+        if !names.is_empty() && names.iter().all(|name| known.metric_index(name).is_some()) {
             return Ok(Self { schema: known, is_guessed: false, has_label });
         }
         let metrics = names.iter().map(|name| Metric::new(*name, MetricKind::Continuous)).collect();

@@ -58,14 +58,17 @@ fn a_life_from_pending_to_resolved_passes() {
             {"at": "10m", "alerts": []},
             {"at": "15m", "alerts": [{"rule": "memory", "server": "ppdb001", "state": "pending",
                 "severity": "warning", "labels": {"team": "storage", "profile": "database"}}]},
-            {"at": "25m", "alerts": [{"rule": "memory", "server": "ppdb001", "state": "firing",
+            {"at": "25m", "alerts": [alert("firing")]},
+            {"at": "35m", "alerts": [{"rule": "memory", "server": "ppdb001", "state": "firing",
                 "severity": "critical",
                 "message": "mem_used_pct of ppdb001 is at or above 98 %, 99 % at worst within 60 minutes."}]},
-            {"at": "30m", "alerts": [alert("firing")]},
-            {"at": "35m", "alerts": [alert("resolved"), {"rule": "cpu", "server": "ppdb001", "state": "none"}]},
+            {"at": "40m", "alerts": [alert("resolved"), {"rule": "cpu", "server": "ppdb001", "state": "none"}]},
         ],
     });
-    insta::assert_snapshot!(told(&test), @"");
+    insta::assert_snapshot!(told(&test), @"
+    ok      memory fills up and is freed
+    1 passed
+    ");
 }
 
 #[test]
@@ -90,7 +93,28 @@ fn every_failure_is_told_with_what_was_expected_and_what_was_there() {
             ]},
         ],
     });
-    insta::assert_snapshot!(told(&test), @"");
+    insta::assert_snapshot!(told(&test), @r#"
+    FAILED  wrong in every way
+            at 0s, memory on ppdb001
+              expected  firing, critical
+              got       pending, warning
+            at 0s, cpu on ppdb001
+              expected  pending
+              got       none
+            at 0s, cpu on ppweb001
+              expected  none
+              got       firing, critical: cpu_user_pct of ppweb001 is at or above 98 %, 99 % now.
+            at 10m, memory on ppdb001
+              expected  firing, team="web"
+              got       firing, warning, team="storage"
+            at 10m, memory on ppdb001
+              expected  none
+              got       firing, warning
+            at 10m, cpu on ppweb001
+              expected  firing: x
+              got       firing, critical: cpu_user_pct of ppweb001 is at or above 98 %, 99 % now.
+    1 of 1 failed
+    "#);
 }
 
 #[test]
@@ -182,13 +206,13 @@ fn errors_name_the_test_the_entry_and_the_position() {
     test `bad`: series 2 (`ppdb001` `mem_used_pct`) cannot be used: the series appears twice
     test `bad` has 0 entries of `series`, allowed are 1 to 1000
     test `bad`: `start` cannot be used: timestamp `Monday` is not RFC 3339, a date and time without offset, or Unix seconds or milliseconds
-    test `bad`: expectation 1 cannot be used: `20m` is a time at which the test has no step: they are 5m apart, from 0m to 15m
-    test `bad`: expectation 1 cannot be used: `7m` is a time at which the test has no step: they are 5m apart, from 0m to 15m
-    window.gap_fill_steps_max is 12, allowed are 0 to 4
+    test `bad`: expectation 1 cannot be used: `20m` is a time at which the test has no step: they are 5m apart, from 0s to 15m
+    test `bad`: expectation 1 cannot be used: `7m` is a time at which the test has no step: they are 5m apart, from 0s to 15m
+    test `bad`: expectation 1 cannot be used: there is no rule `memroy`
     test `bad`: status 1 cannot be used: there is no state `fine`
     test `bad`: forecast 1 cannot be used: `50` is no quantile such as `p50`
     test `bad`: forecast 1 cannot be used: path `p50` has a missing value
-    window.gap_fill_steps_max is 12, allowed are 0 to 4
+    test `bad`: forecast 1 cannot be used: the server has no value up to then
     ");
 }
 
@@ -197,5 +221,5 @@ fn a_file_is_read_strictly() {
     let read = |text: &str| serde_json::from_str::<RuleTestFile>(text).unwrap_err().to_string();
     let test = r#""series":[],"expect":[]"#;
     insta::assert_snapshot!(read(&format!(r#"{{"rules":"r","test":[{{"name":"a",{test},"serie":[]}}]}}"#)), @"unknown field `serie`, expected one of `name`, `start`, `series`, `status`, `profiles`, `forecast`, `expect` at line 1 column 64");
-    insta::assert_snapshot!(read(r#"{"rules":"r","step":"5min","test":[]}"#), @"`5min` is not a span of time such as `90s`, `5m`, `1h30m` or `2d`, at most ten years at line 1 column 26");
+    insta::assert_snapshot!(read(r#"{"rules":"r","step":"5min","test":[]}"#), @"duration `5min` is not a sequence of whole numbers with the units w, d, h, m, s, ms, such as `1h30m` at line 1 column 26");
 }
