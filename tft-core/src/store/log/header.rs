@@ -58,6 +58,11 @@ impl Header {
         }
     }
 
+    /// The head of a log that is not the window's: in place of metrics it has a name.
+    pub(in crate::store) fn named(name: &str, first_sequence: u64) -> Self {
+        Self { first_sequence, metrics: vec![name.to_owned()], states: Vec::new() }
+    }
+
     /// Returns whether frames of both headers mean the same.
     pub(in crate::store) fn has_schema_of(&self, other: &Self) -> bool {
         self.metrics == other.metrics && self.states == other.states
