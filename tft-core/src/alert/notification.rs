@@ -1,5 +1,6 @@
 //! What people are told: one message about a group of alerts.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ pub struct Notification {
     pub alerts: Vec<Alert>,
     /// How many further alerts the group has, beyond what one message may list.
     pub truncated_count: usize,
+    /// By which the [`Notifier`](super::Notifier) knows its message again when it is told what became of it; 0 for one
+    /// that it did not make.
+    #[serde(default)]
+    pub receipt: u64,
 }
 
 impl Notification {
@@ -33,13 +38,16 @@ impl Notification {
         at: Timestamp,
         mut alerts: Vec<Alert>,
     ) -> Self {
-        alerts.sort_by(|a, b| {
-            let is_over = |alert: &Alert| alert.state == AlertState::Resolved;
-            let (names_a, names_b) = ((&a.server, &a.rule), (&b.server, &b.rule));
-            is_over(a).cmp(&is_over(b)).then(b.severity.cmp(&a.severity)).then(names_a.cmp(&names_b))
-        });
+        alerts.sort_by(Self::order);
         let (receiver, group_key) = (receiver.to_owned(), group_key.to_owned());
-        Self { receiver, group_key, group_labels, at, alerts, truncated_count: 0 }
+        Self { receiver, group_key, group_labels, at, alerts, truncated_count: 0, receipt: 0 }
+    }
+
+    /// The order in which a message lists alerts.
+    pub(super) fn order(a: &Alert, b: &Alert) -> Ordering {
+        let is_over = |alert: &Alert| alert.state == AlertState::Resolved;
+        let (names_a, names_b) = ((&a.server, &a.rule), (&b.server, &b.rule));
+        is_over(a).cmp(&is_over(b)).then(b.severity.cmp(&a.severity)).then(names_a.cmp(&names_b))
     }
 
     /// Returns whether every alert of it is resolved.

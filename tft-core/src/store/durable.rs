@@ -22,7 +22,7 @@ use super::open_log::{Log, Place, is_removed, lock_files};
 use super::report::{CheckpointReport, RecoveryReport, SetAside};
 use super::sealing::{self, Keyring};
 use super::storage::{FileSystem, Storage, directory_of, name_of};
-use super::{FILE_BYTES_MAX, SaveReport, file, read, write};
+use super::{FILE_BYTES_MAX, SaveReport, document, file, read, write};
 use crate::error::Error;
 use crate::time::Timestamp;
 use crate::window::{Feed, IngestReport, Record, RollingWindow};
@@ -77,6 +77,8 @@ pub struct Store {
     pub(super) place: Option<Place>,
     /// Held while a checkpoint is saved.
     pub(super) checkpointing: Mutex<()>,
+    /// Held while a document is read or saved.
+    pub(super) documents: Mutex<()>,
 }
 
 /// A place in the log; what [`Store::commit`] waits for.
@@ -160,6 +162,7 @@ impl Store {
         let store = Self::of(window, log, place);
         if !is_as_configured {
             report.rewritten = store.rewrite(now, |_| true)?;
+            store.rewrite_documents()?;
         }
         Ok((store, report))
     }
@@ -216,7 +219,7 @@ impl Store {
     /// Holds a window that is kept nowhere: every promise is that of memory.
     pub fn in_memory(window: RollingWindow) -> Self {
         let held = Mutex::new(Held { window, log: None });
-        Self { held, place: None, checkpointing: Mutex::new(()) }
+        Self { held, place: None, checkpointing: Mutex::new(()), documents: Mutex::new(()) }
     }
 
     /// Writes a batch to the log and gives it to the window.
@@ -322,9 +325,19 @@ impl Store {
         self.lock().log.as_ref().map_or(0, Log::bytes)
     }
 
+    fn rewrite_documents(&self) -> Result<(), Error> {
+        let Some(place) = &self.place else { return Ok(()) };
+        document::rewrite(&*place.storage, &place.path, &place.keyring)
+    }
+
     fn of(window: RollingWindow, log: Log, place: Place) -> Self {
         let held = Held { window, log: Some(log) };
-        Self { held: Mutex::new(held), place: Some(place), checkpointing: Mutex::new(()) }
+        Self {
+            held: Mutex::new(held),
+            place: Some(place),
+            checkpointing: Mutex::new(()),
+            documents: Mutex::new(()),
+        }
     }
 
     fn append_with(

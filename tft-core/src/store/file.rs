@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::document;
 use super::error::StoreError;
 use super::log::segment::INFIX as SEGMENT_INFIX;
 use super::storage::{Storage, StorageFile, beside, directory_of, name_of};
@@ -95,7 +96,7 @@ pub(super) fn rename_with_suffix(
     Ok(placeholder.path.clone())
 }
 
-/// Returns the files that were moved aside from a checkpoint and its log, and what became of the pickle beside it.
+/// Returns the files that were moved aside from a checkpoint, its documents and its log, and what became of the pickle beside it.
 pub(super) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<PathBuf>> {
     let name = name_of(path);
     let pickle = path.with_extension("pkl");
@@ -103,7 +104,9 @@ pub(super) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<Vec<Pa
     let is_corrupt = |other: &str| {
         let (moved, time) = other.rsplit_once(ASIDE_INFIX)?;
         let moved = moved.strip_prefix(&*name)?;
-        let is_ours = moved.is_empty() || moved.strip_prefix(SEGMENT_INFIX).is_some_and(is_number);
+        let is_document = document::strip_infix(moved).is_some_and(|(_, rest)| rest.is_empty());
+        let is_segment = moved.strip_prefix(SEGMENT_INFIX).is_some_and(is_number);
+        let is_ours = moved.is_empty() || is_document || is_segment;
         Some(is_ours && is_time(unnumbered(time)))
     };
     let is_pickle = |other: &str| {
@@ -132,12 +135,16 @@ fn is_time(text: &str) -> bool {
     parts.is_some_and(|(date, time)| is_number(date) && is_number(time))
 }
 
-/// Removes what a crash left of checkpoints that were being written; returns how many files there were.
+/// Removes what a crash left of checkpoints and documents that were being written; returns how many files there were.
 ///
 /// Only for who has the files for himself.
 pub(super) fn sweep(storage: &dyn Storage, path: &Path) -> io::Result<usize> {
-    let prefix = temporary_prefix(&name_of(path));
-    let is_temporary = |name: &String| name.strip_prefix(&prefix).is_some_and(is_number);
+    let of = name_of(path);
+    let is_temporary = |name: &String| {
+        let behind = name.strip_prefix('.').and_then(|name| name.strip_prefix(&*of));
+        let behind = behind.map(|rest| document::strip_infix(rest).map_or(rest, |(_, rest)| rest));
+        behind.and_then(|rest| rest.strip_prefix(TEMPORARY_INFIX)).is_some_and(is_number)
+    };
     let names = storage.list(directory_of(path))?;
     let left: Vec<_> = names.into_iter().filter(is_temporary).collect();
     left.iter().try_for_each(|name| storage.remove(&path.with_file_name(name)))?;
@@ -145,7 +152,7 @@ pub(super) fn sweep(storage: &dyn Storage, path: &Path) -> io::Result<usize> {
 }
 
 fn temporary_prefix(name: &str) -> String {
-    format!(".{name}.tmp-")
+    format!(".{name}{TEMPORARY_INFIX}")
 }
 
 fn create_new(
@@ -173,6 +180,8 @@ fn io_error(action: &'static str) -> impl Fn(io::Error) -> StoreError {
     move |source| StoreError::Io { action, source }
 }
 
+/// Stands between the name of a file that is being written and a number.
+const TEMPORARY_INFIX: &str = ".tmp-";
 /// Stands between the name of a file and when it was moved aside.
 const ASIDE_INFIX: &str = ".corrupt-";
 /// What is added to the name of a pickle that was taken over.
@@ -264,6 +273,7 @@ mod tests {
         let aside = [
             "window.parquet.corrupt-20260105T120000Z",
             "window.parquet.corrupt-20260105T120000Z-1",
+            "window.parquet.doc-alerts.corrupt-20260105T120000Z",
             "window.parquet.log-00000000000000000007.corrupt-20260105T120000Z",
             "window.pkl.backup",
             "window.pkl.migrated",
@@ -273,6 +283,8 @@ mod tests {
             "a window.parquet.corrupt-20260105T120000Z",
             "window.parquet",
             "window.parquet.corrupt-notes",
+            "window.parquet.doc-alerts",
+            "window.parquet.doc-.corrupt-20260105T120000Z",
             "window.parquet.log-00000000000000000007",
             "window.parquet2.corrupt-20260105T120000Z",
             "window.pkl",
@@ -290,9 +302,14 @@ mod tests {
     fn what_a_crash_left_is_swept_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("window.parquet");
-        let kept =
-            [".other.parquet.tmp-0", ".window.parquet.tmp-", ".window.parquet.tmp-x", "window.parquet"];
-        for name in kept.into_iter().chain([".window.parquet.tmp-0", ".window.parquet.tmp-12"]) {
+        let kept = [
+            ".other.parquet.tmp-0",
+            ".window.parquet.doc-A.tmp-0",
+            ".window.parquet.tmp-",
+            ".window.parquet.tmp-x",
+            "window.parquet",
+        ];
+        for name in kept.into_iter().chain([".window.parquet.tmp-0", ".window.parquet.doc-alerts.tmp-12"]) {
             fs::write(directory.path().join(name), "").unwrap();
         }
         assert_eq!(sweep(&FileSystem, &path).unwrap(), 2);

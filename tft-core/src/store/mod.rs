@@ -5,6 +5,8 @@
 //! whole; the log lies beside it in segments named `<checkpoint>.log-<first sequence>`. Files are reached
 //! through [`Storage`], so that tests can fail any operation. `docs/format.md` writes every byte down.
 //!
+//! [Documents](Store::save_document) are small things that an application keeps beside the window, such as its alerts.
+//!
 //! With the feature `encryption` and a key in the [`StoreConfig`] everything that is written is encrypted, and plain
 //! files that are found are rewritten at once; a file that no key given opens is refused and left as it is.
 //!
@@ -43,6 +45,7 @@ mod chunk;
 mod columns;
 mod commit;
 mod config;
+mod document;
 mod durable;
 mod error;
 mod export;

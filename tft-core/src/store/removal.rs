@@ -19,7 +19,8 @@ use crate::window::RollingWindow;
 impl Store {
     /// Removes every trace of a server, known by its whole name, from the window, the checkpoint and the log.
     ///
-    /// When this returns, no file that the store reads has its name or a value of it. What was set aside cannot be
+    /// When this returns, no file that the store reads has its name or a value of it but the
+    /// [documents](Self::save_document), which are their writers' business. What was set aside cannot be
     /// changed, may name it, and may be the only copy of what others want to save: it is listed, and
     /// [`discard_set_aside`](Self::discard_set_aside) is for who wants it gone as well. What the file system keeps of
     /// removed files, copies of the checkpoint, and the clones of the window that are still held are the caller's
@@ -72,6 +73,7 @@ impl Store {
             return Err(is_left(std::io::Error::other("segments of the log are left")).into());
         }
         let _no_checkpoint_is_written = self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_document_is_written = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
         file::sweep(&*place.storage, &place.path).map_err(is_left)?;
         place.storage.sync_directory(directory_of(&place.path)).map_err(is_left)?;
         Ok(saved)

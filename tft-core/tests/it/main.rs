@@ -21,6 +21,8 @@ mod crash;
 mod default_model;
 #[cfg(feature = "parquet")]
 mod disk;
+#[cfg(feature = "parquet")]
+mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;
 #[cfg(all(feature = "burn", feature = "parquet"))]

@@ -1,5 +1,6 @@
 //! What embedders share between threads, checked when the tests compile.
 
+use tft_core::alert::Notifier;
 use tft_core::forecast::FleetForecast;
 use tft_core::schema::Schema;
 use tft_core::{
@@ -18,6 +19,7 @@ const _: () = {
     is_sync::<FleetForecast>();
     is_sync::<FleetAssessment>();
     is_sync::<AlertEngine>();
+    is_sync::<Notifier>();
     #[cfg(feature = "parquet")]
     is_sync::<tft_core::store::Store>();
     #[cfg(feature = "parquet")]

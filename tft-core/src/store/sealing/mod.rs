@@ -26,6 +26,7 @@ pub(super) use sealed::{Seal, SegmentKey};
 
 use bytes::Bytes;
 
+use super::document;
 use super::log::error::LogError;
 use super::log::frame::{FrameReader, Opened};
 use super::log::header::BadHeader;
@@ -91,6 +92,7 @@ pub(super) fn is_as_configured(
         None => true,
         Some(bytes) => keyring.is_file_current(bytes).map_err(|error| error.at(path))?,
     };
+    is_as_configured &= document::are_as_configured(storage, path, keyring)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| LogError::io(path, "reading it", source)
