@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::archive::History;
-use super::entry::HistoryEntry;
 use super::error::HistoryError;
 use super::event::{AlertEvent, EventKind};
 use super::row::HistoryRow;
@@ -163,8 +162,9 @@ impl History {
             let held = self.lock();
             let segments = held.segments.values().filter(|segment| segment.name.table == Some(R::TABLE));
             let segments: Vec<_> = segments.filter(|segment| query.may_have(segment)).cloned().collect();
-            let in_log: Vec<HistoryEntry> = held.log.entries.clone();
-            (segments, in_log)
+            let in_log = held.log.entries.iter().filter_map(|entry| R::of_entry(entry));
+            let in_log = in_log.filter(|row| query.has_place(row.sequence(), row.at()));
+            (segments, in_log.cloned().collect::<Vec<R>>())
         };
         for segment in &segments {
             self.visit_segment(segment, Some(columns), |row: R| {
@@ -173,8 +173,7 @@ impl History {
                 }
             })?;
         }
-        let rows = in_log.iter().filter_map(|entry| R::of_entry(entry).cloned());
-        rows.filter(|row| query.has_place(row.sequence(), row.at())).for_each(visit);
+        in_log.into_iter().for_each(visit);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::row::{HistoryRow, Table};
 use super::segment::{Place, Segment};
 use super::snapshot::FleetSnapshot;
 use crate::error::Error;
+use crate::store::set_file_aside;
 use crate::time::Timestamp;
 
 /// What a row is to a server that is removed.
@@ -37,7 +38,8 @@ impl History {
     /// silences and lists of risks of others have it, for which `[removed]` stands then.
     ///
     /// When this returns, no file that the history reads has the name. What was set aside cannot be changed and may
-    /// name it: it is listed, and [`discard_set_aside`](Self::discard_set_aside) removes it.
+    /// name it: it is listed, and [`discard_set_aside`](Self::discard_set_aside) removes it. A file that turns out to be
+    /// corrupt is moved aside.
     ///
     /// # Performance
     /// Reads every file, and writes those anew that name the server; rows that are to be appended wait meanwhile.
@@ -99,7 +101,16 @@ fn rewrite<R: Erasable>(
     let Some(segment) = held.segments.get(&file) else { return Ok(()) };
     let (mut removed, mut changed) = (0, 0);
     let mut kept = Vec::new();
-    for mut row in segment.rows::<R>(place)? {
+    let rows = match segment.rows::<R>(place) {
+        Err(error) if error.is_corrupt() => {
+            set_file_aside(place.storage, &segment.path, *segment.times.end())?;
+            held.segments.remove(&file);
+            held.files_set_aside += 1;
+            return Ok(());
+        }
+        rows => rows?,
+    };
+    for mut row in rows {
         match row.erase(name) {
             Trace::All => removed += 1,
             trace => {

@@ -516,3 +516,30 @@ fn write_the_fixture() {
     let bytes = std::fs::read(&log).unwrap();
     std::fs::write(&log, [&bytes[..], b"\x40\0\0\0\x17"].concat()).unwrap();
 }
+
+/// What a day takes: a snapshot per minute, and a hundred alerts that fire and are resolved.
+#[test]
+#[ignore = "prints sizes"]
+fn sizes_of_a_day() {
+    let disk = Disk::default();
+    let (history, _) = open(&disk, &HistoryConfig::default()).unwrap();
+    let servers: Vec<_> = (0..5).map(|server| format!("ppweb{server:03}")).collect();
+    let top: Vec<_> = servers.iter().map(String::as_str).collect();
+    for minute in -DAY_MINUTES / 2..DAY_MINUTES / 2 {
+        history.append(&[snapshot(minute, &top).into()]).unwrap();
+    }
+    let log_bytes = history.stats().bytes;
+    for alert in 0..100_i64 {
+        let name = format!("ppdb{alert:03}");
+        for (later, state) in [(0, AlertState::Pending), (5, AlertState::Firing), (30, AlertState::Resolved)]
+        {
+            let event = transition((&name, "memory"), (alert, alert + later), state);
+            history.append(&[event.into()]).unwrap();
+        }
+    }
+    eprintln!("log: {log_bytes} bytes of 1440 snapshots, {} with 300 events", history.stats().bytes);
+    history.maintain(at(DAY_MINUTES)).unwrap();
+    for (path, bytes) in disk.image() {
+        eprintln!("{}: {} bytes", path.display(), bytes.len());
+    }
+}
