@@ -49,8 +49,8 @@ def wait_for(what, condition, process):
         time.sleep(0.02)
 
 
-# This service is started without a certificate.
-ONLY_WITH_TLS = {"tft_tls_not_after_seconds"}
+# This service is started without a certificate and without receivers of alerts.
+ONLY_WITH_MORE = {"tft_tls_not_after_seconds", "tft_notifications_total", "tft_notification_queue_length"}
 
 class Service:
     """The program under test with an environment of its own."""
@@ -88,6 +88,12 @@ class Service:
             (self.work / "service.toml").write_text(text)
             checked = self.run("check", TFT_CONFIG=str(self.work / "service.toml"))
             assert checked.returncode == 0, f"tft-service.toml: {checked}"
+
+    def check_rules(self):
+        if self.has("rules"):
+            for command, file in (("check", "rules.toml"), ("test", "rules_test.toml")):
+                done = self.run("rules", command, str(self.deploy / file))
+                assert done.returncode == 0, f"rules {command}: {done}"
 
     def key(self):
         return self.run("gen-key").stdout.strip() if self.has("gen-key") else secrets.token_hex(32)
@@ -127,7 +133,7 @@ class Service:
         used = set().union(*(dashboard.metrics(file.read_text()) for file in files))
         # A counter without a sample yet has its type alone, which OpenMetrics names without `_total`.
         types = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
-        missing = used - types - {f"{name}_total" for name in types} - ONLY_WITH_TLS
+        missing = used - types - {f"{name}_total" for name in types} - ONLY_WITH_MORE
         assert not missing, f"rules and dashboard ask for metrics that the service does not have: {sorted(missing)}"
         self.check_scrape(port, prometheus_port)
 
@@ -162,6 +168,7 @@ def main():
     service.check_variables()
     service.check_refusal()
     service.check_configuration()
+    service.check_rules()
     service.check_running()
 
 

@@ -19,15 +19,12 @@ use tft_core::{
 const RULES: &str = r#"{
     "rules": [{
         "name": "memory_leak",
-        "subject": {"metric": "mem_used_pct"},
-        "bands": [
-            {"severity": "warning", "threshold": {"value": 85}},
-            {"severity": "critical", "threshold": {"value": 95}}
-        ],
-        "recovery": {"value": 80},
-        "min_steps": 3,
+        "when": {"kind": "forecast", "metric": "mem_used_pct", "within": "1h", "min_steps": 3},
+        "thresholds": {"warning": 85, "critical": 95},
+        "recovery": 80,
         "selector": {"servers": ["ppdb*"]},
-        "labels": {"team": "storage"}
+        "labels": {"team": "storage"},
+        "summary": "{server} leaks memory: {value} within the hour"
     }]
 }"#;
 

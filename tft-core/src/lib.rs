@@ -34,9 +34,12 @@
 //!   model prepared for execution: windows in, [`FleetForecast`]s out. Metrics that the model cannot take, for
 //!   want of history, are forecast by a statistical [fallback](fallback_forecast), and the forecast says so.
 //! - An [`Interpretation`] says what a network's output rests on: attention over past steps and the importance of
-//!   each variable.
+//!   each variable. An [`Explainer`] says which metrics of a server stand out, and what the model would forecast had they
+//!   gone another way.
 //! - A [`RiskPolicy`] turns values and forecasts into a score from 0 to 100; the [`AlertEngine`] keeps one
-//!   alert per server and [`Rule`]. A [`Monitor`] calls all of these in order.
+//!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`].
+//! - A [`CascadeDetector`] finds metrics that leave their usual range on several servers at once; a [`DriftTracker`] says
+//!   whether earlier forecasts came true as often as they said. A [`Monitor`] calls all of these in order.
 //! - The [`history`] keeps what happened to alerts and how the fleet was, for as long as it is told to.
 //!
 //! # What it is not
@@ -64,6 +67,8 @@
 pub mod alert;
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod cascade;
+pub mod drift;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod error;
@@ -73,6 +78,8 @@ pub mod forecast;
 pub mod history;
 pub mod model;
 pub mod monitor;
+pub mod offline;
+mod problems;
 pub mod quality;
 pub mod quantile;
 pub mod risk;
@@ -82,9 +89,13 @@ pub mod store;
 pub mod time;
 pub mod window;
 
-pub use alert::{Alert, AlertConfig, AlertEngine, AlertState, Rule, ServerObservation, Severity, Transition};
+pub use alert::{
+    Alert, AlertConfig, AlertEngine, AlertState, Rule, RuleFile, ServerObservation, Severity, Transition,
+};
+pub use cascade::{CascadeConfig, CascadeDetector, CascadeReport};
+pub use drift::{DriftConfig, DriftReport, DriftTracker};
 pub use error::{Error, ErrorKind};
-pub use explain::Interpretation;
+pub use explain::{Explainer, Explanation, Interpretation};
 pub use forecast::{
     FleetForecast, Forecast, Forecaster, ForecasterConfig, Method, MetricForecast, fallback_forecast,
 };

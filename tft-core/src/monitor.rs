@@ -3,19 +3,24 @@
 //! Owns the order in which the other modules are called, and what they share for one moment. Decides nothing
 //! itself: the policies and rules do.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::alert::{Alert, AlertConfig, AlertEngine, ServerObservation, Transition};
+use crate::alert::{
+    Alert, AlertConfig, AlertEngine, AlertEngineState, ObservedHistory, Policies, Restored,
+    ServerObservation, Transition,
+};
+use crate::cascade::{CascadeConfig, CascadeDetector, CascadeReport, CascadeState};
+use crate::drift::{CoverageExpectation, DriftConfig, DriftReport, DriftTracker};
 use crate::error::Error;
+use crate::explain::Explainer;
 use crate::forecast::{FleetForecast, Forecast, Forecaster};
 use crate::risk::{
-    FleetInput, FleetMember, FleetPolicy, FleetSummary, OwnQuantiles, RiskAssessment, RiskInput, RiskPolicy,
+    FleetInput, FleetMember, FleetPolicy, FleetSummary, OwnHistory, OwnQuantiles, RiskAssessment, RiskInput,
+    RiskPolicy,
 };
 use crate::schema::Schema;
 use crate::time::{Step, Timestamp};
-use crate::window::{Readiness, ReadinessState, RollingWindow, ServerView};
+use crate::window::{Readiness, RollingWindow, ServerView};
 
 /// A forecaster, the policies and the rules, ready to judge a fleet at every step.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Monitor {
     risk_policy: RiskPolicy,
     fleet_policy: FleetPolicy,
     alert_engine: AlertEngine,
+    cascade: CascadeDetector,
+    drift: DriftTracker,
     newest: Option<Newest>,
 }
 
@@ -44,6 +51,10 @@ pub struct FleetAssessment {
     pub alerts: Vec<Alert>,
     /// What changed since the assessment before, by server and rule.
     pub transitions: Vec<Transition>,
+    /// Which metrics are out of their usual range on several servers at once.
+    pub cascade: Arc<CascadeReport>,
+    /// Whether earlier forecasts came true as often as they said.
+    pub drift: Arc<DriftReport>,
 }
 
 /// The state of one server at one moment.
@@ -81,27 +92,100 @@ impl Monitor {
     /// alert engine may have rules, or naming everything that the forecaster's model reads and it lacks.
     pub fn new(schema: &Schema, forecaster: Forecaster) -> Result<Self, Error> {
         forecaster.check_schema(schema)?;
+        let expectation = coverage_expectation(&forecaster);
         Ok(Self {
             schema: schema.clone(),
             forecaster,
             risk_policy: RiskPolicy::for_schema(schema),
             fleet_policy: FleetPolicy::for_schema(schema),
             alert_engine: AlertEngine::preset(schema)?,
+            cascade: CascadeDetector::new(CascadeConfig::for_schema(schema), schema)?,
+            drift: DriftTracker::new(DriftConfig::default(), schema, expectation)?,
             newest: None,
         })
     }
 
-    /// Replaces the alert rules; alerts begin anew.
+    /// Replaces the alert rules; alerts of rules that are still there go on, as [`AlertEngine::restore`] says.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the rule, field and value at
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming every rule, field and value at
     /// fault; the rules stay as they were.
     pub fn set_rules(&mut self, config: AlertConfig) -> Result<(), Error> {
-        self.alert_engine = AlertEngine::new(config, &self.schema)?;
+        let mut engine = AlertEngine::new(config, &self.schema)?;
+        engine.restore(self.alert_engine.state(), |_| true)?;
+        self.alert_engine = engine;
         Ok(())
     }
 
-    /// Replaces the forecaster and returns the old one; alerts go on as they are.
+    /// Replaces the rules and the policies of risk and breaches by those of a rule file; alerts go on as with
+    /// [`set_rules`](Self::set_rules).
+    ///
+    /// # Errors
+    /// Those of [`set_rules`](Self::set_rules), if the file was checked against another schema.
+    pub fn set_policies(&mut self, policies: Policies) -> Result<(), Error> {
+        self.set_rules(policies.alerts)?;
+        (self.risk_policy, self.fleet_policy) = (policies.risk, policies.fleet);
+        Ok(())
+    }
+
+    /// Returns the alerts and all that their next step depends on, to be kept beyond the process.
+    pub fn alert_state(&self) -> AlertEngineState {
+        self.alert_engine.state()
+    }
+
+    /// Goes on with kept alerts, in place of the present ones; those of servers that the window does not know are dropped.
+    ///
+    /// # Errors
+    /// Those of [`AlertEngine::restore`]; the alerts stay as they were.
+    pub fn restore_alerts(
+        &mut self,
+        state: AlertEngineState,
+        window: &RollingWindow,
+    ) -> Result<Restored, Error> {
+        self.alert_engine.restore(state, |server| window.server(server.as_str()).is_some())
+    }
+
+    /// Returns the alert engine, with its rules and alerts.
+    pub fn alert_engine(&self) -> &AlertEngine {
+        &self.alert_engine
+    }
+
+    /// Replaces what counts as a cascade; baselines and events begin anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the key and the value at fault; what counted
+    /// before does so still.
+    pub fn set_cascade(&mut self, config: CascadeConfig) -> Result<(), Error> {
+        self.cascade = CascadeDetector::new(config, &self.schema)?;
+        Ok(())
+    }
+
+    /// Replaces what counts as drift; its figures begin anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the key and the value at fault; what counted
+    /// before does so still.
+    pub fn set_drift(&mut self, config: DriftConfig) -> Result<(), Error> {
+        self.drift = DriftTracker::new(config, &self.schema, coverage_expectation(&self.forecaster))?;
+        Ok(())
+    }
+
+    /// Returns what is known of cascades, to be kept over a restart.
+    ///
+    /// A monitor without it learns the baselines from the steps that the window holds, and finds their cascades again.
+    pub fn cascade_state(&self) -> CascadeState {
+        self.cascade.state()
+    }
+
+    /// Goes on from what another monitor knew of cascades.
+    ///
+    /// # Errors
+    /// Those of [`CascadeDetector::restore`]; what is known stays then.
+    pub fn restore_cascade(&mut self, state: CascadeState) -> Result<(), Error> {
+        self.cascade.restore(state)
+    }
+
+    /// Replaces the forecaster and returns the old one; alerts and cascades go on as they are, figures of drift begin anew.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) naming everything that the new one's model reads
@@ -109,12 +193,16 @@ impl Monitor {
     pub fn replace_forecaster(&mut self, forecaster: Forecaster) -> Result<Forecaster, Error> {
         forecaster.check_schema(&self.schema)?;
         self.newest = None;
+        self.drift.start_anew(coverage_expectation(&forecaster));
         Ok(std::mem::replace(&mut self.forecaster, forecaster))
     }
 
-    /// Forgets the alerts of a server that was removed from the window; returns whether there were any.
+    /// Forgets the alerts of a server that was removed from the window, its part in cascades and its remembered forecasts;
+    /// returns whether there were any.
     pub fn forget_server(&mut self, server_name: &str) -> bool {
-        self.alert_engine.forget(server_name)
+        let had_alerts = self.alert_engine.forget(server_name);
+        let had_part = self.cascade.forget(server_name);
+        self.drift.forget(server_name) || had_part || had_alerts
     }
 
     /// Replaces the policy of risk scores.
@@ -131,6 +219,16 @@ impl Monitor {
     /// Those of [`Forecaster::forecast`].
     pub fn assess(&mut self, window: &RollingWindow, now: Timestamp) -> Result<FleetAssessment, Error> {
         let forecast = self.forecast(window, now)?;
+        Ok(self.judge(window, forecast, now))
+    }
+
+    /// Judges what a forecast of the window means at `now`.
+    pub(crate) fn judge(
+        &mut self,
+        window: &RollingWindow,
+        forecast: Arc<FleetForecast>,
+        now: Timestamp,
+    ) -> FleetAssessment {
         let subjects = self.subjects(window, &forecast);
         let risks: Vec<_> = subjects.iter().map(|subject| self.risk(subject, &forecast)).collect();
         let summary = self.summary(&subjects, &risks, &forecast);
@@ -139,11 +237,20 @@ impl Monitor {
             .zip(risks)
             .map(|(subject, risk)| self.server_assessment(subject, risk, forecast.origin))
             .collect();
-        let observations = subjects.iter().zip(&servers).map(|(subject, server)| subject.observation(server));
+        let observations = subjects
+            .iter()
+            .zip(&servers)
+            .map(|(subject, server)| subject.observation(server, forecast.origin));
         let transitions = self.alert_engine.evaluate(observations, &forecast, now);
         drop(subjects);
         let alerts = self.alert_engine.active().cloned().collect();
-        Ok(FleetAssessment { at: now, forecast, servers, summary, alerts, transitions })
+        let (cascade, drift) = self.look_back(window, &forecast);
+        FleetAssessment { at: now, forecast, servers, summary, alerts, transitions, cascade, drift }
+    }
+
+    /// Returns what explains this monitor's forecasts, risk and alerts.
+    pub fn explainer(&self) -> Explainer<'_> {
+        Explainer::new(&self.schema, &self.forecaster, &self.risk_policy, &self.fleet_policy)
     }
 
     /// Returns the forecaster.
@@ -156,7 +263,12 @@ impl Monitor {
         &self.schema
     }
 
-    fn forecast(&mut self, window: &RollingWindow, now: Timestamp) -> Result<Arc<FleetForecast>, Error> {
+    /// Forecasts once per state of the window.
+    pub(crate) fn forecast(
+        &mut self,
+        window: &RollingWindow,
+        now: Timestamp,
+    ) -> Result<Arc<FleetForecast>, Error> {
         let generation = window.generation();
         let origin = window.origin(now);
         let is_newest =
@@ -167,6 +279,19 @@ impl Monitor {
         let forecast = Arc::new(self.forecaster.forecast(window, now)?);
         self.newest = Some(Newest { generation, forecast: Arc::clone(&forecast) });
         Ok(forecast)
+    }
+
+    /// Judges the steps since the origin before, and the forecasts that were about them.
+    fn look_back(
+        &mut self,
+        window: &RollingWindow,
+        forecast: &FleetForecast,
+    ) -> (Arc<CascadeReport>, Arc<DriftReport>) {
+        // Without data there is no origin that others could follow.
+        if forecast.servers.is_empty() {
+            return (self.cascade.report(), self.drift.report());
+        }
+        (self.cascade.advance(window, forecast.origin), self.drift.advance(window, forecast))
     }
 
     /// Joins each forecast with what the window knows of its server.
@@ -228,42 +353,35 @@ impl Monitor {
 }
 
 impl Subject<'_> {
-    fn observation(&self, server: &ServerAssessment) -> ServerObservation<'_> {
+    fn observation(&self, server: &ServerAssessment, origin: Step) -> ServerObservation<'_> {
         ServerObservation {
             server: &self.forecast.server,
             profile: &self.forecast.profile,
             current: &self.current,
             is_in_maintenance: server.is_in_maintenance,
-            is_stale: server.readiness.state == ReadinessState::Stale,
+            readiness: Some(server.readiness),
             risk_score: Some(server.risk.score),
             own_quantiles: OwnQuantiles::new(&*self.own_quantile),
+            history: Some(ObservedHistory::new(self.view, origin)),
         }
     }
 }
 
-/// Returns the quantiles of one server's history in the window; a metric's history is sorted when it is
-/// first asked for.
-///
-/// Knows nothing of a metric with less than a day of values: the largest of a few is no extreme.
+/// Returns the quantiles of one server's history in the window.
 fn own_quantile<'a>(
     view: ServerView<'a>,
     steps_per_day: usize,
 ) -> Box<dyn Fn(usize, f64) -> Option<f64> + 'a> {
-    let sorted: RefCell<HashMap<usize, Vec<f32>>> = RefCell::default();
-    Box::new(move |metric, level| {
-        let mut sorted = sorted.borrow_mut();
-        let values = sorted.entry(metric).or_insert_with(|| sorted_history(view, metric));
-        if values.len() < steps_per_day {
-            return None;
-        }
-        let rank = level.clamp(0.0, 1.0) * (values.len() - 1) as f64;
-        values.get(rank.round() as usize).copied().map(f64::from)
-    })
+    let history = OwnHistory::new(view, view.newest_step(), steps_per_day);
+    Box::new(move |metric, level| history.quantile(metric, level))
 }
 
-fn sorted_history(view: ServerView<'_>, metric: usize) -> Vec<f32> {
-    let (older, newer) = view.history(metric);
-    let mut values: Vec<f32> = older.iter().chain(newer).copied().filter(|value| !value.is_nan()).collect();
-    values.sort_unstable_by(f32::total_cmp);
-    values
+/// Returns the coverage that a forecaster's model states for itself.
+fn coverage_expectation(forecaster: &Forecaster) -> CoverageExpectation {
+    #[cfg(any(feature = "burn", feature = "engine"))]
+    if let Some(model) = forecaster.model() {
+        return CoverageExpectation::from_training(&model.document().training);
+    }
+    let _ = forecaster;
+    CoverageExpectation::default()
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tft_core::alert::AlertState;
+use tft_core::alert::{AlertState, Policies};
 use tft_core::store::SyncMode;
 use tft_core::time::{Step, Timestamp};
 use tft_core::window::RollingWindow;
@@ -21,10 +21,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{ServiceError, in_one_line};
+use crate::explain::Asked;
 use crate::metrics::Metrics;
 use crate::persistence::{self, Checkpointer};
+use crate::self_watch::{self, Moment, SelfWatch};
 use crate::snapshot::{FleetView, Snapshot};
 use crate::state::ServiceState;
+use crate::suppression::Suppression;
 
 /// The running threads.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ struct Inference {
     commands: Receiver<Command>,
     interval: Duration,
     is_stopping: Arc<AtomicBool>,
+    self_watch: SelfWatch,
     last: Option<LastRun>,
     /// Dropped when the thread ends, for whatever reason.
     _ended: oneshot::Sender<()>,
@@ -61,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) commands: Receiver<Command>,
     pub(crate) wake: WakeChannel,
+    pub(crate) self_watch: SelfWatch,
 }
 
 /// For what, and when, the newest snapshot was made.
@@ -91,7 +96,7 @@ impl Background {
         state: &Arc<ServiceState>,
         parts: Parts,
     ) -> Result<Self, ServiceError> {
-        let Parts { clock, metrics, commands, wake: (wake, woken) } = parts;
+        let Parts { clock, metrics, commands, wake: (wake, woken), self_watch } = parts;
         let (ended, inference_ended) = oneshot::channel();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let inference = Inference {
@@ -102,6 +107,7 @@ impl Background {
             commands,
             interval: config.intervals.inference,
             is_stopping: Arc::clone(&is_stopping),
+            self_watch,
             last: None,
             _ended: ended,
         };
@@ -141,25 +147,54 @@ impl Background {
 impl Inference {
     fn run(mut self, woken: &Receiver<()>) {
         while !self.is_stopping.load(Ordering::Acquire) {
-            while let Ok(command) = self.commands.try_recv() {
-                self.obey(command);
-            }
+            let is_more = self.obey_some();
             self.run_if_due();
+            if is_more {
+                continue;
+            }
             if woken.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
     }
 
+    /// Does what it is told, but not for so long that forecasts would be late; returns whether there may be more.
+    fn obey_some(&mut self) -> bool {
+        for _ in 0..COMMANDS_PER_FORECAST_MAX {
+            let Ok(command) = self.commands.try_recv() else { return false };
+            self.obey(command);
+        }
+        true
+    }
+
     fn run_if_due(&mut self) {
         let window = self.state.store().window();
         let (generation, origin) = (window.generation(), window.origin(self.clock.now()));
         drop(window);
-        if is_due(self.last, generation, origin, self.clock.monotonic(), self.interval)
-            && let Err(error) = self.renew(Engine::view)
-        {
-            tracing::error!(error = in_one_line(&error), "the forecast failed");
+        let has_own_news = self.self_watch.look(self.moment());
+        let is_due = is_due(self.last, generation, origin, self.clock.monotonic(), self.interval);
+        if !is_due && !has_own_news {
+            return;
         }
+        if let Err(error) = self.renew(Engine::view) {
+            tracing::error!(error = in_one_line(&error), "the forecast failed");
+            if has_own_news && self.state.has_forecast() {
+                self.publish_own_news();
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let forecast_at = self.state.has_forecast().then(|| self.state.snapshot().view.assessment.at);
+        Moment { now: self.clock.now(), monotonic: self.clock.monotonic(), forecast_at }
+    }
+
+    /// Publishes the service's own alerts beside forecasts that are as old as they are.
+    fn publish_own_news(&mut self) {
+        let mut view = self.state.snapshot().view.clone();
+        view.assessment.transitions.clear();
+        view.assessment.alerts.retain(|alert| !self_watch::is_own(alert));
+        self.publish(view);
     }
 
     fn obey(&mut self, command: Command) {
@@ -174,9 +209,47 @@ impl Inference {
             }
             Command::Forget(name, answer) => {
                 self.engine.forget_server(&name);
-                let _ = answer.send(self.renew(Engine::view));
+                self.state.notifier().change(|notifier| notifier.forget(&name, self.clock.now()));
+                // Also if the forecast fails, no file may name the server.
+                let kept = self.keep();
+                let _ = answer.send(self.renew(Engine::view).and(kept));
             }
+            Command::Explain(asked) => self.explain(asked),
+            Command::Judge(policies) => self.judge_by(*policies),
         }
+    }
+
+    fn judge_by(&mut self, policies: Policies) {
+        let rules = policies.alerts.rules.len();
+        let renewed = self.renew(|engine, window, now| {
+            engine.set_policies(policies)?;
+            engine.view(window, now)
+        });
+        match renewed {
+            Ok(()) => tracing::info!(rules, "the rules were reloaded"),
+            Err(error) => tracing::error!(error = in_one_line(&error), "the rules could not be applied"),
+        }
+    }
+
+    /// Answers from the newest snapshot's point of view, once per snapshot and server. Works on a clone of the window,
+    /// so that feeds do not wait.
+    fn explain(&self, asked: Asked) {
+        if asked.is_abandoned() {
+            return;
+        }
+        let snapshot = self.state.snapshot();
+        if asked.what_if.is_none()
+            && let Some(kept) = snapshot.explanation(&asked.server)
+        {
+            return asked.answer(Ok(Some(kept)));
+        }
+        let window = self.state.store().window().clone();
+        let answer = self.engine.explain(&window, &snapshot.view, (&asked.server, asked.what_if.as_ref()));
+        self.metrics.explanations.add(1);
+        if let (Ok(Some(json)), None) = (&answer, &asked.what_if) {
+            snapshot.keep_explanation(&asked.server, json.clone());
+        }
+        asked.answer(answer);
     }
 
     /// Publishes a new view. Works on a clone of the window, which shares its histories, so that feeds do not wait for a
@@ -190,6 +263,9 @@ impl Inference {
         let copy = self.state.store().window().clone();
         let (generation, origin) = (copy.generation(), copy.origin(now));
         let viewed = view(&mut self.engine, &copy, now).map(|view| self.publish(view));
+        if let Err(error) = self.keep() {
+            tracing::error!(error = in_one_line(&error), "the state of alerts could not be saved");
+        }
         let finished = self.clock.monotonic();
         let cost = finished.saturating_sub(started);
         self.metrics.inference.observe(cost);
@@ -199,13 +275,26 @@ impl Inference {
         viewed
     }
 
-    fn publish(&self, view: FleetView) {
+    /// Makes alerts, and what is told of them, survive a restart.
+    fn keep(&self) -> Result<(), tft_core::Error> {
+        self.state.keep_alerts(&self.engine.alert_state()).and(self.state.keep_notifier())
+    }
+
+    fn publish(&mut self, mut view: FleetView) {
+        self.self_watch.join(&mut view.assessment);
+        view.suppression = self.state.notifier().change(|notifier| {
+            notifier.observe(&view.assessment.alerts, &view.assessment.transitions, self.clock.now());
+            Suppression::of(notifier)
+        });
         let transitions = &view.assessment.transitions;
         let resolved = transitions.iter().filter(|change| change.alert.state == AlertState::Resolved).count();
         self.metrics.alerts_resolved.add(resolved as u64);
         self.state.publish(Snapshot::new(view));
     }
 }
+
+/// Most commands that are carried out before it is looked whether a forecast is due.
+const COMMANDS_PER_FORECAST_MAX: usize = 8;
 
 /// Starts the thread that syncs the log at an interval, if the configuration asks for it.
 fn start_syncs(config: &Config, state: &Arc<ServiceState>) -> Result<Option<Sender<()>>, ServiceError> {

@@ -1,18 +1,24 @@
 //! The model and the rules, prepared from the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
+use tft_core::alert::{AlertEngineState, Policies, Restored, Rule};
+use tft_core::explain::WhatIf;
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::{RollingWindow, WindowConfig};
 use tft_core::{Error, Forecaster, ForecasterConfig, Model, Monitor};
 
 use crate::admin::ModelError;
+use crate::config::Config;
 use crate::error::ServiceError;
+use crate::rules::RuleWatch;
 use crate::snapshot::FleetView;
-use crate::wire::ModelCard;
+use crate::suppression::Suppression;
+use crate::wire::{self, ModelCard};
 
 /// A monitor, and what is fixed about it; only the inference thread has one.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) history_steps_needed: usize,
     /// The model in figures; none without a model.
     pub(crate) card: Option<Arc<ModelCard>>,
+    /// The rules in force.
+    pub(crate) rules: Arc<[Rule]>,
 }
 
 impl Engine {
@@ -47,6 +55,17 @@ impl Engine {
         let model = model_dir.map_or_else(Model::built_in, Model::from_dir)?;
         let forecaster = Forecaster::new(model, ForecasterConfig::default())?;
         Ok(Self::new(Monitor::new(schema, forecaster)?))
+    }
+
+    /// Takes the rules of the configured file, if there is one, and returns what the file says.
+    ///
+    /// # Errors
+    /// [`ServiceError::Rules`]. There is no falling back to other rules.
+    pub(crate) fn take_rules(&mut self, config: &Config) -> Result<Option<(PathBuf, String)>, ServiceError> {
+        let Some(path) = &config.rules_file else { return Ok(None) };
+        let (text, policies) = RuleWatch::open(path, &self.facts.schema)?;
+        self.set_policies(policies)?;
+        Ok(Some((path.clone(), text)))
     }
 
     /// Takes a monitor that is ready.
@@ -75,6 +94,33 @@ impl Engine {
         viewed
     }
 
+    /// Goes on with alerts that were kept.
+    ///
+    /// # Errors
+    /// Those of [`Monitor::restore_alerts`]; alerts stay as they were.
+    pub(crate) fn restore(
+        &mut self,
+        state: AlertEngineState,
+        window: &RollingWindow,
+    ) -> Result<Restored, Error> {
+        self.monitor.restore_alerts(state, window)
+    }
+
+    /// Returns the alerts as they are to be kept.
+    pub(crate) fn alert_state(&self) -> AlertEngineState {
+        self.monitor.alert_state()
+    }
+
+    /// Judges by other rules and tables from now on; alerts of rules that stay go on.
+    ///
+    /// # Errors
+    /// Those of [`Monitor::set_policies`]; everything stays as it was then.
+    pub(crate) fn set_policies(&mut self, policies: Policies) -> Result<(), Error> {
+        self.monitor.set_policies(policies)?;
+        self.facts.rules = rules_of(&self.monitor);
+        Ok(())
+    }
+
     /// Forgets the alerts of a server that was removed.
     pub(crate) fn forget_server(&mut self, name: &str) {
         self.monitor.forget_server(name);
@@ -91,7 +137,35 @@ impl Engine {
             assessment,
             tick: window.tick_count(),
             input_points: window.step_count(),
+            suppression: Suppression::default(),
         })
+    }
+
+    /// Explains a server from a view's point of view, or what would be different, as JSON; none if there is no such
+    /// server.
+    ///
+    /// # Errors
+    /// The forecaster's, and an invalid input if the question cannot be answered.
+    pub(crate) fn explain(
+        &self,
+        window: &RollingWindow,
+        view: &FleetView,
+        (server, what_if): (&str, Option<&WhatIf>),
+    ) -> Result<Option<Bytes>, Error> {
+        let origin = view.assessment.forecast.origin;
+        let explainer = self.monitor.explainer();
+        let json = match what_if {
+            None => {
+                let explanation = explainer.explain(window, origin, server)?;
+                explanation.map(|explanation| wire::render_explanation(view, &explanation))
+            }
+            Some(question) => {
+                let answered = explainer.what_if(window, (origin, server), question)?;
+                answered
+                    .map(|answer| wire::render_what_if(view, (server, explainer.is_univariate()), &answer))
+            }
+        };
+        Ok(json.map(Bytes::from))
     }
 
     /// Returns what is known before there is data, without touching the state of alerts.
@@ -103,7 +177,8 @@ impl Engine {
         let forecaster = Forecaster::without_model(step_length, ForecasterConfig::default())?;
         let mut monitor = Monitor::new(&self.facts.schema, forecaster)?;
         let assessment = monitor.assess(&self.empty_window()?, at)?;
-        Ok(FleetView { facts: self.facts.clone(), assessment, tick: 0, input_points: 0 })
+        let suppression = Suppression::default();
+        Ok(FleetView { facts: self.facts.clone(), assessment, tick: 0, input_points: 0, suppression })
     }
 
     /// Returns what replies tell about the forecaster.
@@ -141,8 +216,13 @@ impl Facts {
             horizon_steps: forecaster.horizon_steps(),
             history_steps_needed: forecaster.history_steps_min(),
             card: forecaster.model().map(|model| Arc::new(ModelCard::new(model, forecaster))),
+            rules: rules_of(monitor),
         }
     }
+}
+
+fn rules_of(monitor: &Monitor) -> Arc<[Rule]> {
+    monitor.alert_engine().config().rules.clone().into()
 }
 
 /// Refuses a forecaster that reads more history than a window keeps, because that would cost accuracy.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::rules::FileError;
 
 /// Why the service does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,15 @@ pub enum ServiceError {
         /// What is wrong with it.
         #[from]
         source: tft_core::Error,
+    },
+    /// A file of rules, or of what tries them out, cannot be used.
+    #[error(transparent)]
+    Rules(#[from] FileError),
+    /// There is no preset of rules of this name.
+    #[error("there is no preset `{name}`, there are tft, nifty, monitorx, mfc and service")]
+    UnknownPreset {
+        /// The name.
+        name: String,
     },
     /// The checkpoint cannot be read or written.
     #[error("PERSISTENCE_FILE `{path}` cannot be used")]

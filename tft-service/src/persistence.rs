@@ -92,7 +92,7 @@ impl Checkpointer {
         let saved = self.state.store().checkpoint(self.clock.now());
         match &saved {
             Ok(_) => self.metrics.checkpoints.is_whole(started),
-            Err(_) => self.metrics.checkpoints.failures.add(1),
+            Err(_) => self.metrics.checkpoints.failed(),
         }
         self.cost = self.clock.monotonic().saturating_sub(started);
         let Some(path) = &self.path else { return Ok(()) };

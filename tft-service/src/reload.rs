@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::audit::Audit;
 use crate::auth::KeyRing;
 use crate::clock::Clock;
+use crate::rules::RuleWatch;
 use crate::tls::Watch;
 
 /// Reads anew what can be changed while the service runs; cheap to clone.
@@ -19,6 +20,7 @@ pub struct ReloadHandle {
     /// What the files of keys were like when they were last read.
     keys_seen: Arc<Mutex<Vec<Stamp>>>,
     certificate: Option<Arc<Mutex<Watch>>>,
+    rules: Option<Arc<RuleWatch>>,
     clock: Arc<dyn Clock>,
     /// Between looks at the files.
     interval: Duration,
@@ -37,15 +39,22 @@ impl ReloadHandle {
     ) -> Self {
         let keys_seen = Arc::new(Mutex::new(stamps(&keys.files())));
         let certificate = certificate.map(|watch| Arc::new(Mutex::new(watch)));
-        Self { audit, keys, keys_seen, certificate, clock, interval }
+        Self { audit, keys, keys_seen, certificate, rules: None, clock, interval }
     }
 
-    /// Reads everything anew: keys and what tokens are verified with, and the certificate; opens the audit log's file
-    /// again.
+    /// Looks after the rule file too.
+    pub(crate) fn with_rules(mut self, rules: Option<RuleWatch>) -> Self {
+        self.rules = rules.map(Arc::new);
+        self
+    }
+
+    /// Reads everything anew: keys and what tokens are verified with, the certificate and the rules; opens the audit
+    /// log's file again.
     pub fn reload(&self) {
         self.audit.reopen();
         self.reload_keys();
         self.look_at_certificate();
+        self.look_at_rules();
         tracing::info!("reloaded");
     }
 
@@ -69,6 +78,13 @@ impl ReloadHandle {
             self.reload_keys();
         }
         self.look_at_certificate();
+        self.look_at_rules();
+    }
+
+    fn look_at_rules(&self) {
+        if let Some(rules) = &self.rules {
+            rules.look();
+        }
     }
 
     fn look_at_certificate(&self) {

@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tft_core::alert::{AlertEngineState, Notifier};
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 use tft_core::time::Step;
@@ -17,7 +18,9 @@ use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWi
 use crate::clock::Clock;
 use crate::http::BodyType;
 use crate::hub::Hub;
+use crate::kept::{self, Document, Kept};
 use crate::snapshot::Snapshot;
+use crate::suppression::SharedNotifier;
 
 /// The shared state of the service.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct ServiceState {
     store: Store,
     warm_up: Mutex<WarmUp>,
     hub: Hub,
+    notifier: SharedNotifier,
+    kept: Kept,
     has_forecast: AtomicBool,
     wake: SyncSender<()>,
 }
@@ -68,7 +73,7 @@ impl ServiceState {
         store: Store,
         history_steps_needed: usize,
         clock: Arc<dyn Clock>,
-        hub: Hub,
+        (hub, notifier): (Hub, Notifier),
         wake: SyncSender<()>,
     ) -> Self {
         let schema = store.window().schema().clone();
@@ -79,6 +84,8 @@ impl ServiceState {
             store,
             warm_up: Mutex::default(),
             hub,
+            notifier: SharedNotifier::new(notifier),
+            kept: Kept::default(),
             has_forecast: AtomicBool::new(false),
             wake,
         }
@@ -136,6 +143,28 @@ impl ServiceState {
     /// Returns where snapshots are published.
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Returns what decides which alerts are told, and when.
+    pub(crate) fn notifier(&self) -> &SharedNotifier {
+        &self.notifier
+    }
+
+    /// Makes what is silenced, acknowledged and told survive a restart.
+    ///
+    /// # Errors
+    /// Those of [`Store::save_document`].
+    pub(crate) fn keep_notifier(&self) -> Result<(), tft_core::Error> {
+        let content = || Ok(kept::to_json(&self.notifier.lock().state()));
+        self.kept.save(&self.store, Document::Notifier, content)
+    }
+
+    /// Makes the alerts survive a restart.
+    ///
+    /// # Errors
+    /// Those of [`Store::save_document`].
+    pub(crate) fn keep_alerts(&self, alerts: &AlertEngineState) -> Result<(), tft_core::Error> {
+        self.kept.save(&self.store, Document::Alerts, || alerts.to_json())
     }
 
     /// Returns whether the inference thread has ever published.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::checked::{CheckedRule, Scope};
 use super::message;
 use super::reading::{Hit, Reading};
-use super::rule::{Rule, Severity};
+use super::template::{Facts, Template};
+use super::{Rule, Severity};
 use crate::schema::{Profile, ServerName};
 use crate::time::{StepLength, Timestamp};
 
@@ -20,7 +22,7 @@ pub struct Alert {
     pub profile: Profile,
     /// The rule's name.
     pub rule: String,
-    /// The metric's name, or `risk_score`.
+    /// The metric's name, or `risk_score` or `readiness`.
     pub metric: String,
     /// How bad it is; for an alert that is without data, how bad it was.
     pub severity: Severity,
@@ -30,13 +32,14 @@ pub struct Alert {
     pub since: Timestamp,
     /// Since when it exists.
     pub first_seen: Timestamp,
-    /// The level of the forecast's quantile that the rule compares.
+    /// The level of the forecast's quantile that the rule compares; 0.5 where it compares none.
     pub quantile: f64,
-    /// The threshold that is reached, in the metric's unit; none if the alert never had data.
+    /// The threshold that is reached, in the unit of what the rule's [`Condition`](super::Condition) measures; none if the
+    /// alert never had data.
     pub threshold: Option<f64>,
-    /// The newest observed value, if known.
+    /// The newest observed value of the metric, if known.
     pub current_value: Option<f64>,
-    /// The worst value from now to the end of the look-ahead; none if the alert never had data.
+    /// The worst value that the condition measured, from now to the end of a look-ahead; none if the alert never had data.
     pub predicted_value: Option<f64>,
     /// The first step at which the threshold is reached; 0 is now. None if the alert never had data.
     pub steps_ahead: Option<usize>,
@@ -44,7 +47,13 @@ pub struct Alert {
     pub minutes_ahead: Option<f64>,
     /// One sentence for people.
     pub message: String,
-    /// The rule's labels.
+    /// What the rule says in one line, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// What the rule says to know and to do, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The server's labels and the rule's, which win, as they were when the alert began.
     pub labels: BTreeMap<String, String>,
     /// 16 hex digits that stay the same for this server and rule, for deduplication.
     pub fingerprint: String,
@@ -80,19 +89,20 @@ pub struct Transition {
 pub(super) struct Entry {
     pub(super) alert: Alert,
     /// Whether it was firing when its data stopped.
-    was_firing: bool,
-    /// When its value had last not recovered.
-    unrecovered_at: Timestamp,
+    pub(super) was_firing: bool,
+    /// Since when its value has recovered, while it is kept.
+    pub(super) recovered_at: Option<Timestamp>,
 }
 
 /// Which rule looks at which server, and when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch<'a> {
-    pub(super) rule: &'a Rule,
+    pub(super) checked: &'a CheckedRule,
+    pub(super) scope: Scope,
     pub(super) server: &'a ServerName,
     pub(super) profile: &'a Profile,
-    pub(super) metric: &'a str,
-    pub(super) unit: &'a str,
+    /// The server's own.
+    pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) step_length: StepLength,
     pub(super) current: Option<f64>,
     pub(super) now: Timestamp,
@@ -117,6 +127,15 @@ pub(super) struct Outcome {
 }
 
 impl Watch<'_> {
+    pub(super) fn rule(&self) -> &Rule {
+        &self.checked.rule
+    }
+
+    /// The unit of what is compared.
+    pub(super) fn unit(&self) -> &str {
+        &self.checked.unit
+    }
+
     pub(super) fn minutes(&self, steps: usize) -> f64 {
         steps as f64 * self.step_length.as_millis() as f64 / 60_000.0
     }
@@ -125,9 +144,10 @@ impl Watch<'_> {
     pub(super) fn advance(&self, before: Option<Entry>, signal: Signal) -> Outcome {
         match (before, signal) {
             (None, Signal::Read(reading)) => self.begin(&reading),
-            (None, Signal::NoData) if self.rule.alerts_on_no_data => {
-                let alert = self.new_alert(AlertState::NoData);
-                Entry::new(alert, self.now).changed(None)
+            (None, Signal::NoData) if self.rule().alerts_on_no_data => {
+                let mut alert = self.new_alert(AlertState::NoData);
+                self.annotate(&mut alert);
+                Entry::new(alert).changed(None)
             }
             (None, _) => Outcome::default(),
             (Some(entry), Signal::Read(reading)) => match entry.alert.state {
@@ -143,8 +163,9 @@ impl Watch<'_> {
 
     fn begin(&self, reading: &Reading) -> Outcome {
         let Some(hit) = reading.reached else { return Outcome::default() };
-        let state = if self.rule.for_ms == 0 { AlertState::Firing } else { AlertState::Pending };
-        let mut entry = Entry::new(self.new_alert(state), self.now);
+        let state =
+            if self.rule().pending_for.as_millis() == 0 { AlertState::Firing } else { AlertState::Pending };
+        let mut entry = Entry::new(self.new_alert(state));
         self.describe(&mut entry.alert, hit, reading, message::broken(self, hit, reading));
         entry.changed(None)
     }
@@ -153,9 +174,8 @@ impl Watch<'_> {
         let Some(hit) = reading.reached else {
             return self.resolve(entry, message::recovered(self, reading));
         };
-        entry.unrecovered_at = self.now;
         self.describe(&mut entry.alert, hit, reading, message::broken(self, hit, reading));
-        if self.elapsed_ms(entry.alert.since) < self.rule.for_ms {
+        if self.elapsed_ms(entry.alert.since) < self.rule().pending_for.as_millis() {
             return entry.unchanged();
         }
         self.enter(entry, AlertState::Firing)
@@ -166,7 +186,7 @@ impl Watch<'_> {
         let Some(kept) = reading.held_up_to(before) else {
             return self.advance_recovered(entry, reading);
         };
-        entry.unrecovered_at = self.now;
+        entry.recovered_at = None;
         let reached = reading.reached.filter(|reached| reached.severity >= kept.severity);
         let hit = reached.unwrap_or(kept);
         let message = match reached {
@@ -178,12 +198,14 @@ impl Watch<'_> {
     }
 
     fn advance_recovered(&self, mut entry: Entry, reading: &Reading) -> Outcome {
-        if self.elapsed_ms(entry.unrecovered_at) >= self.rule.keep_firing_for_ms {
+        let recovered_at = *entry.recovered_at.get_or_insert(self.now);
+        if self.elapsed_ms(recovered_at) >= self.rule().keep_firing_for.as_millis() {
             return self.resolve(entry, message::recovered(self, reading));
         }
         entry.alert.current_value = self.current;
         entry.alert.predicted_value = Some(reading.worst);
         entry.alert.message = message::kept(self, reading);
+        self.annotate(&mut entry.alert);
         entry.unchanged()
     }
 
@@ -208,9 +230,9 @@ impl Watch<'_> {
             Some(reached) => message::broken(self, reached, reading),
             None => message::held(self, hit, reading),
         };
-        entry.unrecovered_at = self.now;
+        entry.recovered_at = None;
         self.describe(&mut entry.alert, hit, reading, message);
-        let fires = entry.was_firing || self.rule.for_ms == 0;
+        let fires = entry.was_firing || self.rule().pending_for.as_millis() == 0;
         self.enter(entry, if fires { AlertState::Firing } else { AlertState::Pending })
     }
 
@@ -236,27 +258,55 @@ impl Watch<'_> {
         alert.steps_ahead = Some(hit.steps_ahead);
         alert.minutes_ahead = Some(self.minutes(hit.steps_ahead));
         alert.message = message;
+        self.annotate(alert);
+    }
+
+    /// Writes the rule's own texts.
+    fn annotate(&self, alert: &mut Alert) {
+        let of_alert = |template: &Template| {
+            template.render(&Facts {
+                server: alert.server.as_str(),
+                profile: alert.profile.as_str(),
+                rule: &alert.rule,
+                metric: &alert.metric,
+                severity: alert.severity,
+                unit: self.unit(),
+                metric_unit: &self.checked.metric_unit,
+                value: alert.predicted_value,
+                current: alert.current_value,
+                threshold: alert.threshold,
+                minutes: alert.minutes_ahead,
+                label: &|name| alert.labels.get(name).map(String::as_str),
+            })
+        };
+        let (summary, description) = (of_alert(&self.checked.summary), of_alert(&self.checked.description));
+        (alert.summary, alert.description) = (summary, description);
     }
 
     fn new_alert(&self, state: AlertState) -> Alert {
+        let rule = self.rule();
+        let mut labels = self.labels.clone();
+        labels.extend(rule.labels.clone());
         Alert {
             server: self.server.clone(),
             profile: self.profile.clone(),
-            rule: self.rule.name.clone(),
-            metric: self.metric.to_owned(),
-            severity: Severity::Warning,
+            rule: rule.name.clone(),
+            metric: self.checked.metric_name.clone(),
+            severity: self.checked.severity_min(),
             state,
             since: self.now,
             first_seen: self.now,
-            quantile: self.rule.quantile,
+            quantile: rule.condition.quantile().unwrap_or(0.5),
             threshold: None,
             current_value: self.current,
             predicted_value: None,
             steps_ahead: None,
             minutes_ahead: None,
             message: message::no_data(self),
-            labels: self.rule.labels.clone(),
-            fingerprint: message::fingerprint(self.server.as_str(), &self.rule.name, &self.rule.labels),
+            summary: None,
+            description: None,
+            labels,
+            fingerprint: message::fingerprint(self.server.as_str(), &rule.name, &rule.labels),
         }
     }
 
@@ -267,8 +317,8 @@ impl Watch<'_> {
 }
 
 impl Entry {
-    fn new(alert: Alert, now: Timestamp) -> Self {
-        Self { alert, was_firing: false, unrecovered_at: now }
+    fn new(alert: Alert) -> Self {
+        Self { alert, was_firing: false, recovered_at: None }
     }
 
     fn unchanged(self) -> Outcome {

@@ -5,45 +5,42 @@ use std::fmt::Write;
 
 use super::life::Watch;
 use super::reading::{Hit, Reading};
-use super::rule::{Direction, Subject};
+use super::{Condition, Direction};
 use crate::forecast::Quantile;
+use crate::risk::Threshold;
+use crate::schema::BadSide;
+use crate::window::ReadinessState;
 
 /// A threshold is reached, now or in the forecast.
 pub(super) fn broken(watch: &Watch<'_>, hit: Hit, reading: &Reading) -> String {
-    let (what, threshold) = (what(watch), with_unit(hit.threshold, watch.unit));
-    let (beyond, worst) = (beyond(watch), with_unit(reading.worst, watch.unit));
+    let (what, threshold) = (what(watch), with_unit(hit.threshold, watch.unit()));
+    let (beyond, extreme) = (beyond(watch), extreme(watch, reading));
     if hit.steps_ahead > 0 {
-        let quantile = Quantile::new(watch.rule.quantile).map_or_else(|_| String::new(), Quantile::label);
+        let level = watch.rule().condition.quantile().and_then(|level| Quantile::new(level).ok());
+        let quantile = level.map(Quantile::label).unwrap_or_default();
         let minutes = number(watch.minutes(hit.steps_ahead));
         return format!(
-            "{what} is forecast ({quantile}) to be {beyond} {threshold} in {minutes} minutes, {worst} at worst{}.",
-            within(watch)
+            "{what} is forecast ({quantile}) to be {beyond} {threshold} in {minutes} minutes, {extreme}."
         );
     }
-    format!("{what} is {beyond} {threshold}, {worst} at worst{}.", within(watch))
+    format!("{what} is {beyond} {threshold}, {extreme}.")
 }
 
 /// A threshold is not reached any more, but the value has not recovered from it either.
 pub(super) fn held(watch: &Watch<'_>, hit: Hit, reading: &Reading) -> String {
-    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
-    let limit = with_unit(hit.recovery, watch.unit);
-    format!("{what} has eased to {worst} at worst{}, not yet past {limit}.", within(watch))
+    let limit = with_unit(hit.recovery, watch.unit());
+    format!("{} has eased, {}, not yet past {limit}.", what(watch), extreme(watch, reading))
 }
 
 /// The value has recovered, but not for long enough.
 pub(super) fn kept(watch: &Watch<'_>, reading: &Reading) -> String {
-    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
-    let minutes = number(watch.rule.keep_firing_for_ms as f64 / 60_000.0);
-    format!(
-        "{what} has recovered to {worst} at worst{}, for less than {minutes} minutes so far.",
-        within(watch)
-    )
+    let keeping = watch.rule().keep_firing_for;
+    format!("{} has recovered, {}, for less than {keeping} so far.", what(watch), extreme(watch, reading))
 }
 
 /// The value has recovered.
 pub(super) fn recovered(watch: &Watch<'_>, reading: &Reading) -> String {
-    let (what, worst) = (what(watch), with_unit(reading.worst, watch.unit));
-    format!("{what} has recovered: {worst} at worst{}.", within(watch))
+    format!("{} has recovered, {}.", what(watch), extreme(watch, reading))
 }
 
 /// There is neither a value nor a forecast.
@@ -73,37 +70,8 @@ pub(super) fn fingerprint(server: &str, rule: &str, labels: &BTreeMap<String, St
     format!("{hash:016x}")
 }
 
-fn what(watch: &Watch<'_>) -> String {
-    let subject = match watch.rule.subject {
-        Subject::Risk => "Risk score",
-        Subject::Metric(_) => watch.metric,
-    };
-    format!("{subject} of {}", watch.server)
-}
-
-fn beyond(watch: &Watch<'_>) -> &'static str {
-    match watch.rule.direction {
-        Direction::Above => "at or above",
-        Direction::Below => "at or below",
-    }
-}
-
-/// How far the rule looks, or nothing if it does not look ahead.
-fn within(watch: &Watch<'_>) -> String {
-    let mut text = String::new();
-    if watch.rule.look_ahead_steps > 0 && watch.rule.subject != Subject::Risk {
-        let minutes = number(watch.minutes(watch.rule.look_ahead_steps));
-        let _ = write!(text, " within {minutes} minutes");
-    }
-    text
-}
-
-fn with_unit(value: f64, unit: &str) -> String {
-    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
-}
-
 /// Writes about three significant digits, without trailing zeros.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 1000.0 => 0,
         large if large >= 10.0 => 1,
@@ -112,6 +80,71 @@ fn number(value: f64) -> String {
     };
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+pub(crate) fn with_unit(value: f64, unit: &str) -> String {
+    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
+}
+
+/// What is compared, of which server.
+fn what(watch: &Watch<'_>) -> String {
+    let (metric, server) = (&watch.checked.metric_name, watch.server);
+    match &watch.rule().condition {
+        Condition::Observed { .. } | Condition::Forecast { .. } => format!("{metric} of {server}"),
+        Condition::Risk {} => format!("Risk score of {server}"),
+        Condition::Probability { reaches, .. } => {
+            let (side, minutes) = (side(watch), number(watch.minutes(watch.scope.steps)));
+            let at = of_metric(watch, *reaches);
+            format!("Probability that {metric} of {server} gets {side} {at} within {minutes} minutes")
+        }
+        Condition::Readiness { states } => {
+            let states: Vec<_> = states.iter().copied().map(ReadinessState::as_str).collect();
+            format!("Time of {server} in state {}", states.join(" or "))
+        }
+        Condition::Missing { .. } => format!("Time without {metric} of {server}"),
+        Condition::Share { reaches, over, .. } => {
+            let (side, at) = (side(watch), of_metric(watch, *reaches));
+            format!("Share of {metric} of {server} {side} {at} over {over}")
+        }
+    }
+}
+
+/// A value of the metric that the condition names.
+fn of_metric(watch: &Watch<'_>, at: Threshold) -> String {
+    match at {
+        Threshold::Value(value) => with_unit(value, &watch.checked.metric_unit),
+        Threshold::OwnQuantile(_) => at.to_string(),
+    }
+}
+
+fn beyond(watch: &Watch<'_>) -> &'static str {
+    let is_strict = watch.rule().strict;
+    match (watch.rule().side(), is_strict) {
+        (BadSide::High, false) => "at or above",
+        (BadSide::High, true) => "above",
+        (BadSide::Low, false) => "at or below",
+        (BadSide::Low, true) => "below",
+    }
+}
+
+/// To which side of the condition's own value the metric is in trouble.
+fn side(watch: &Watch<'_>) -> &'static str {
+    match watch.rule().direction {
+        Direction::Above => "at or above",
+        Direction::Below => "at or below",
+    }
+}
+
+/// The worst value and how far the rule looks, or the value now.
+fn extreme(watch: &Watch<'_>, reading: &Reading) -> String {
+    let mut text = with_unit(reading.worst, watch.unit());
+    let looks_ahead = matches!(watch.rule().condition, Condition::Forecast { .. }) && watch.scope.steps > 0;
+    let _ = if looks_ahead {
+        write!(text, " at worst within {} minutes", number(watch.minutes(watch.scope.steps)))
+    } else {
+        text.write_str(" now")
+    };
+    text
 }
 
 #[cfg(test)]

@@ -1,18 +1,34 @@
-//! What a forecast rests on: attention over time and the importance of variables.
+//! Why a forecast is what it is: which metrics stand out, what the network looked at, and what would change it.
 //!
-//! Owns the reading of a [`NetworkOutput`] as `TemporalFusionTransformer.interpret_output` of
-//! pytorch-forecasting 1.8 reads it. It runs no network and draws no pictures.
+//! Owns the [`Explainer`] of single servers, and the reading of a [`NetworkOutput`] as
+//! `TemporalFusionTransformer.interpret_output` of pytorch-forecasting 1.8 reads it, the [`Interpretation`]. It draws
+//! no pictures, and says nothing that is not in the data or the network's output.
 //!
 //! An [`Interpretation`] is about one decoder step, the query. The weights of all steps and heads are in
 //! [`NetworkOutput::encoder_attention`] and [`NetworkOutput::decoder_attention`] as the network gave them.
 
 mod attention;
+mod counterfactual;
+mod evidence;
+mod explainer;
+mod explanation;
+#[cfg(any(feature = "burn", feature = "engine"))]
+mod focus;
 mod importance;
+mod outlook;
+mod words;
 
 use ndarray::{Array1, Array2};
 
 use self::attention::StepAttention;
+pub use self::counterfactual::{Change, Counterfactual, OtherOutcome, Outcome, WhatIf};
+pub use self::evidence::{Evidence, Surprise, Unusual};
+pub use self::explainer::Explainer;
+pub use self::explanation::{Explanation, MetricExplanation};
+#[cfg(any(feature = "burn", feature = "engine"))]
+pub use self::focus::{Focus, HourShare, VariableShare};
 pub use self::importance::Importance;
+pub use self::outlook::{Limit, Outlook, Peak};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Architecture, NetworkOutput, TensorBatch};
 

@@ -156,6 +156,36 @@ impl Forecaster {
         Ok(fleet)
     }
 
+    /// Forecasts one server from a given step, as if later steps were not known; none if there is no such server.
+    ///
+    /// The result is that of [`forecast_from`](Self::forecast_from), up to the rounding of windows that run together.
+    ///
+    /// # Errors
+    /// As [`forecast`](Self::forecast).
+    pub fn forecast_server_from(
+        &self,
+        window: &RollingWindow,
+        origin: Step,
+        server: &str,
+    ) -> Result<Option<Forecast>, Error> {
+        self.check_window(window)?;
+        let Some(view) = window.server(server) else { return Ok(None) };
+        let mut fleet = FleetForecast {
+            origin,
+            step_length: self.step_length,
+            quantiles: self.quantiles.clone(),
+            servers: vec![Forecast::empty(&view)],
+        };
+        if let Some(runner) = &self.runner {
+            runner.run_one(window, &view, &self.config, &mut fleet)?;
+        }
+        let mut history = vec![f32::NAN; self.fallback_history_steps()];
+        let [forecast] = &mut fleet.servers[..] else { return Ok(None) };
+        self.fall_back(&view, window.schema(), origin, &mut history, forecast);
+        forecast.metrics.sort_by_key(|forecast| forecast.metric);
+        Ok(fleet.servers.pop())
+    }
+
     /// Runs one server from a given step and keeps what the network saw and answered, to be explained by
     /// [`Interpretation::of`](crate::explain::Interpretation::of).
     ///
@@ -184,6 +214,12 @@ impl Forecaster {
     /// Returns the model's name, if there is a model.
     pub fn model_id(&self) -> Option<&str> {
         self.runner.as_ref().map(|runner| runner.model().id())
+    }
+
+    /// Returns whether the model looks at one metric at a time, so that none has an effect on another; so does the
+    /// fallback.
+    pub fn is_univariate(&self) -> bool {
+        self.runner.as_ref().is_none_or(ModelRunner::is_univariate)
     }
 
     /// Returns how many bytes are kept of servers from one forecast to the next; at most

@@ -94,6 +94,15 @@ pub enum Method {
 }
 
 impl FleetForecast {
+    /// Builds the forecast of no server, for rules that need none.
+    ///
+    /// # Panics
+    /// Never: the median is a valid level.
+    pub fn without_servers(origin: Step, step_length: StepLength) -> Self {
+        let quantiles = QuantileLevels::new(&[0.5]).expect("invariant: 0.5 lies between 0 and 1");
+        Self { origin, step_length, quantiles, servers: Vec::new() }
+    }
+
     /// Returns the forecast of a server by name.
     pub fn server(&self, name: &str) -> Option<&Forecast> {
         let found = self.servers.binary_search_by(|forecast| forecast.server.as_str().cmp(name));

@@ -6,8 +6,8 @@
 use ndarray::{Array2, Array3, Array4, s};
 
 use super::architecture::Architecture;
-use super::problems::Problems;
 use crate::error::{Error, ErrorKind};
+use crate::problems::Problems;
 
 /// A batch of encoded windows.
 ///

@@ -8,7 +8,7 @@ use ndarray::ArrayViewMut2;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
-use super::problems::Problems;
+use crate::problems::Problems;
 
 /// Factors on each quantile's distance from the median.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Architecture;
 use super::calibration::Calibration;
 use super::encoding::Encoding;
-use super::problems::Problems;
 use crate::error::{Error, ErrorKind};
+use crate::problems::Problems;
 use crate::time::StepLength;
 
 /// The plain form of `model.json`, format version 1.

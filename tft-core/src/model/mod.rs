@@ -13,7 +13,6 @@ pub(crate) mod interpolation;
 #[cfg(feature = "burn")]
 mod network;
 mod predictions;
-mod problems;
 mod reference_files;
 pub(crate) mod state_dict;
 #[cfg(any(feature = "burn", feature = "engine"))]
@@ -37,8 +36,6 @@ pub use encoding::{
 };
 #[cfg(feature = "burn")]
 pub use network::{Network, default_device};
-#[cfg(any(feature = "burn", feature = "engine"))]
-pub(crate) use problems::Problems;
 #[cfg(any(feature = "burn", feature = "engine"))]
 pub use verification::{Executor, OutputDifference, Tolerance, Verification};
 

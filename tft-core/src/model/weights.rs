@@ -9,9 +9,9 @@ use std::fmt;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::architecture::Architecture;
-use super::problems::Problems;
 use super::state_dict::StateDict;
 use crate::error::{Error, ErrorKind};
+use crate::problems::Problems;
 use crate::time::abbreviate;
 
 /// The checked tensors of a network.

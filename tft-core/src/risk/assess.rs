@@ -6,6 +6,7 @@ use super::policy::{RiskPoints, RiskPolicy, RiskRow, RiskSubject};
 use super::{OwnQuantiles, RiskLevel};
 use crate::forecast::{Forecast, Quantile, QuantileLevels};
 use crate::schema::{BadSide, Profile, Schema};
+use crate::time::DurationMs;
 
 /// What is known of one server.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +31,10 @@ pub struct RiskInput<'a> {
 pub struct RiskAssessment {
     /// 0 to 100.
     pub score: f64,
-    /// Where on the ladder that is.
+    /// Where on the policy's ladder that is.
     pub level: RiskLevel,
+    /// Within what time somebody should respond, if anybody should.
+    pub respond_within: Option<DurationMs>,
     /// What gave points, the most first.
     pub contributions: Vec<RiskContribution>,
 }
@@ -76,7 +79,8 @@ impl RiskPolicy {
         let points: f64 = contributions.iter().map(|contribution| contribution.points).sum();
         // The empty sum is −0.
         let score = points.clamp(0.0, 100.0) + 0.0;
-        RiskAssessment { score, level: RiskLevel::of(score), contributions }
+        let level = self.level_of(score);
+        RiskAssessment { score, level, respond_within: self.respond_within(level), contributions }
     }
 
     fn contribution(&self, row: &RiskRow, input: &RiskInput<'_>) -> RiskContribution {

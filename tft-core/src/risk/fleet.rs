@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::forecast::{Forecast, MetricForecast, Quantile, QuantileLevels};
-use crate::schema::{BadSide, Schema, ServerName};
+use crate::schema::{BadSide, Metric, Schema, ServerName};
 use crate::time::StepLength;
 
 /// The thresholds by which a fleet is judged.
@@ -101,18 +101,7 @@ impl FleetPolicy {
         let mut policy = Self::default();
         policy.rows.retain(|row| schema.metric_index(&row.metric).is_some());
         let unknown = schema.metrics().iter().filter(|metric| preset.metric_index(&metric.name).is_none());
-        policy.rows.extend(unknown.map(|metric| {
-            let (warning, critical) = match metric.bad_side {
-                BadSide::High => (0.995, 0.999),
-                BadSide::Low => (0.005, 0.001),
-            };
-            BreachRow {
-                metric: metric.name.clone(),
-                side: metric.bad_side,
-                warning: Threshold::OwnQuantile(warning),
-                critical: Threshold::OwnQuantile(critical),
-            }
-        }));
+        policy.rows.extend(unknown.map(BreachRow::from_own_history));
         policy
     }
 
@@ -171,13 +160,16 @@ impl FleetPolicy {
 
     fn totals(&self, input: &FleetInput<'_>, members: &[FleetMember<'_>], outlook: &Outlook) -> Totals {
         let steps_in = |length_ms: i64| (length_ms / input.step_length.as_millis()).max(1) as usize;
-        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(DEPENDENCE_MS));
+        let (steps, dependent_steps) = (steps_in(outlook.length_ms), steps_in(BreachQuery::DEPENDENCE_MS));
         let mut totals = Totals { p_none: 1.0, ..Totals::default() };
         for member in members {
             let mut points = 0.0;
             for (row, metric, forecast) in self.forecasts(input.schema, member) {
                 points += row.points(forecast, input.levels, steps, (metric, member.own_quantiles), outlook);
-                let Some(threshold) = row.critical_limit(metric, member.own_quantiles) else { continue };
+                let Some(threshold) = row.critical.nearest_beyond(row.side, metric, member.own_quantiles)
+                else {
+                    continue;
+                };
                 let query = BreachQuery { side: row.side, threshold, steps, dependent_steps };
                 let breach = breach_probability(forecast, input.levels, &query);
                 totals.breaches += breach;
@@ -201,14 +193,18 @@ impl FleetPolicy {
 }
 
 impl BreachRow {
-    /// The nearest value that counts as a breach: an own quantile must be passed, not only met.
-    fn critical_limit(&self, metric: usize, own: OwnQuantiles<'_>) -> Option<f64> {
-        let limit = self.critical.resolve(metric, own)?;
-        Some(match (self.critical, self.side) {
-            (Threshold::Value(_), _) => limit,
-            (Threshold::OwnQuantile(_), BadSide::High) => limit.next_up(),
-            (Threshold::OwnQuantile(_), BadSide::Low) => limit.next_down(),
-        })
+    /// A row whose thresholds are quantiles of the server's own history.
+    pub(crate) fn from_own_history(metric: &Metric) -> Self {
+        let (warning, critical) = match metric.bad_side {
+            BadSide::High => (0.995, 0.999),
+            BadSide::Low => (0.005, 0.001),
+        };
+        Self {
+            metric: metric.name.clone(),
+            side: metric.bad_side,
+            warning: Threshold::OwnQuantile(warning),
+            critical: Threshold::OwnQuantile(critical),
+        }
     }
 
     /// The points of the higher threshold that is reached within `steps`.
@@ -287,9 +283,6 @@ const OUTLOOKS: [Outlook; 2] = [
     Outlook { length_ms: 8 * 3_600_000, critical_points: 0.20, warning_points: 0.08 },
 ];
 
-/// Steps within two hours count as dependent on each other, as the fallback's decay has it.
-const DEPENDENCE_MS: i64 = 2 * 3_600_000;
-
 /// By how much the P90 must pass a threshold to count like the P50 that reaches it, in the metric's unit.
 const OUTER_MARGIN: f64 = 5.0;
 
@@ -327,7 +320,7 @@ mod tests {
     }
 
     fn risk(score: f64) -> RiskAssessment {
-        RiskAssessment { score, level: RiskLevel::of(score), contributions: Vec::new() }
+        RiskAssessment { score, level: RiskLevel::of(score), respond_within: None, contributions: Vec::new() }
     }
 
     fn summarize(servers: &[(Forecast, RiskAssessment)]) -> FleetSummary {

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How urgent a risk score is; ordered, [`Healthy`](Self::Healthy) the least.
+///
+/// The scores are the defaults; a [`RiskPolicyConfig`](super::RiskPolicyConfig) may set others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RiskLevel {
@@ -50,12 +52,12 @@ impl RiskLevel {
         Self::Healthy,
     ];
 
-    /// Returns the level of a score; NaN is healthy.
+    /// Returns the level of a score by default; NaN is healthy.
     pub fn of(score: f64) -> Self {
         Self::ALL.into_iter().find(|level| score >= level.score_min()).unwrap_or(Self::Healthy)
     }
 
-    /// Returns the least score of this level.
+    /// Returns the least score of this level by default.
     pub const fn score_min(self) -> f64 {
         match self {
             Self::ImminentFailure => 90.0,
@@ -68,7 +70,7 @@ impl RiskLevel {
         }
     }
 
-    /// Returns within how many minutes somebody should respond, if anybody should.
+    /// Returns within how many minutes somebody should respond by default, if anybody should.
     pub const fn response_minutes(self) -> Option<u32> {
         match self {
             Self::ImminentFailure => Some(5),

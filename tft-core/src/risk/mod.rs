@@ -7,6 +7,7 @@
 mod assess;
 mod fleet;
 mod level;
+mod own_history;
 mod policy;
 mod probability;
 mod summary;
@@ -15,7 +16,11 @@ mod threshold;
 pub use assess::{RiskAssessment, RiskContribution, RiskInput};
 pub use fleet::{BreachRow, FleetInput, FleetMember, FleetPolicy};
 pub use level::{RiskLevel, WireLevel};
-pub use policy::{ProfileSelector, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject};
+pub(crate) use own_history::OwnHistory;
+pub use policy::{
+    ProfileSelector, RiskLevelRow, RiskPoints, RiskPolicy, RiskPolicyConfig, RiskRow, RiskSubject,
+};
 pub use probability::{BreachQuery, breach_probability};
+pub(crate) use probability::{breach_probability_max, share_beyond};
 pub use summary::{FleetHealth, FleetSummary, TopRisk};
 pub use threshold::{OwnQuantiles, Threshold};

@@ -1,10 +1,13 @@
 //! Which values give how many points: the rows of a [`RiskPolicy`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::Threshold;
+use super::{RiskLevel, Threshold};
 use crate::error::{Error, ErrorKind};
 use crate::schema::{BadSide, Metric, Profile, Schema};
+use crate::time::DurationMs;
 
 /// A checked table of points; see [`RiskPolicy::assess`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,7 +19,7 @@ pub struct RiskPolicy {
 ///
 /// # Defaults
 /// The table of the server-metrics preset: 70 % current values, 30 % the mean of
-/// the first 6 steps of the forecast.
+/// the first 6 steps of the forecast; the levels of [`RiskLevel`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RiskPolicyConfig {
@@ -28,6 +31,20 @@ pub struct RiskPolicyConfig {
     pub predicted_weight: f64,
     /// How many first steps of the forecast are averaged; 1 to [`RiskPolicy::LOOK_AHEAD_STEPS_MAX`].
     pub look_ahead_steps: usize,
+    /// From which score each level counts, ascending with the level; below all of them is
+    /// [`Healthy`](RiskLevel::Healthy), and a level that is left out does not occur.
+    pub levels: BTreeMap<RiskLevel, RiskLevelRow>,
+}
+
+/// When a level begins, and what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RiskLevelRow {
+    /// The least score, 0 to 100.
+    pub from: f64,
+    /// Within what time somebody should respond, if anybody should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond_within: Option<DurationMs>,
 }
 
 /// The points that one quantity can give.
@@ -103,6 +120,10 @@ enum PolicyError {
     RowCount { count: usize },
     #[error("risk policy field `{field}` is {value}, allowed are {min} to {max}")]
     Field { field: &'static str, value: f64, min: f64, max: f64 },
+    #[error("risk level `{level}` begins at {from}, allowed are {least} to 100")]
+    Level { level: RiskLevel, from: f64, least: f64 },
+    #[error("risk level `healthy` has a row, but is what lies below all others")]
+    Healthy,
     #[error("risk row {index} has an empty name")]
     EmptyName { index: usize },
     #[error("risk row `{row}` has {count} thresholds, allowed are at most {}", RiskPolicy::THRESHOLDS_MAX)]
@@ -138,6 +159,7 @@ impl RiskPolicy {
         for (index, row) in config.rows.iter().enumerate() {
             row.validate(index)?;
         }
+        config.validate_levels()?;
         Ok(Self { config })
     }
 
@@ -147,17 +169,53 @@ impl RiskPolicy {
     /// For those metrics nothing is known but their past: 20 points beyond what they reach in one step of a
     /// thousand, 10 in five of a thousand, and half as many where the forecast says so.
     pub fn for_schema(schema: &Schema) -> Self {
-        let preset = Schema::server_metrics();
-        let mut config = RiskPolicyConfig::default();
-        config.rows.retain(|row| row.subject.exists_in(schema));
-        let unknown = schema.metrics().iter().filter(|metric| preset.metric_index(&metric.name).is_none());
-        config.rows.extend(unknown.map(RiskRow::from_own_history));
-        Self { config }
+        Self { config: RiskPolicyConfig::default().fitted_to(schema) }
+    }
+
+    /// Returns the level of a score; NaN is healthy.
+    pub fn level_of(&self, score: f64) -> RiskLevel {
+        let reached = self.config.levels.iter().rev().find(|(_, row)| score >= row.from);
+        reached.map_or(RiskLevel::Healthy, |(&level, _)| level)
+    }
+
+    /// Returns within what time somebody should respond to a level, if anybody should.
+    pub fn respond_within(&self, level: RiskLevel) -> Option<DurationMs> {
+        self.config.levels.get(&level).and_then(|row| row.respond_within)
     }
 
     /// Returns the plain form.
     pub fn config(&self) -> &RiskPolicyConfig {
         &self.config
+    }
+}
+
+impl RiskPolicyConfig {
+    /// Returns this configuration with, in place of the default rows, those of [`RiskPolicy::for_schema`]; rows of its own
+    /// stay as they are.
+    #[must_use]
+    pub fn fitted_to(mut self, schema: &Schema) -> Self {
+        if self.rows == default_rows() {
+            let preset = Schema::server_metrics();
+            self.rows.retain(|row| row.subject.exists_in(schema));
+            let unknown =
+                schema.metrics().iter().filter(|metric| preset.metric_index(&metric.name).is_none());
+            self.rows.extend(unknown.map(RiskRow::from_own_history));
+        }
+        self
+    }
+
+    fn validate_levels(&self) -> Result<(), PolicyError> {
+        if self.levels.contains_key(&RiskLevel::Healthy) {
+            return Err(PolicyError::Healthy);
+        }
+        let mut least = 0.0;
+        for (&level, &RiskLevelRow { from, .. }) in &self.levels {
+            if !(least..=100.0).contains(&from) {
+                return Err(PolicyError::Level { level, from, least });
+            }
+            least = from;
+        }
+        Ok(())
     }
 }
 
@@ -201,6 +259,23 @@ impl RiskRow {
 }
 
 impl RiskSubject {
+    /// Returns the metric that a value of this quantity is to be blamed on, by its position in the schema: the one
+    /// that it is read from, or the largest of those that it adds up.
+    ///
+    /// `current` has the newest values in schema order, NaN where missing.
+    pub(crate) fn leading_metric(&self, schema: &Schema, current: &[f32]) -> Option<usize> {
+        let known = |name: &String| {
+            let metric = schema.metric_index(name)?;
+            current.get(metric).filter(|value| value.is_finite()).map(|&value| (metric, value))
+        };
+        match self {
+            Self::Metric(name) => schema.metric_index(name),
+            Self::Complement { of, or_sum_of } => known(of)
+                .or_else(|| or_sum_of.iter().filter_map(known).max_by(|a, b| a.1.total_cmp(&b.1)))
+                .map(|(metric, _)| metric),
+        }
+    }
+
     fn exists_in(&self, schema: &Schema) -> bool {
         let exists = |name: &String| schema.metric_index(name).is_some();
         match self {
@@ -223,26 +298,13 @@ impl ProfileSelector {
 
 impl Default for RiskPolicyConfig {
     fn default() -> Self {
-        let database = || vec![Profile::new("database").expect("invariant: a valid name")];
-        let only_database = ProfileSelector::Only(database());
-        let no_database = ProfileSelector::Except(database());
-        let parts = ["cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct"].map(str::to_owned).to_vec();
-        let used = RiskSubject::Complement { of: "cpu_idle_pct".to_owned(), or_sum_of: parts };
-        let metric = |name: &str| RiskSubject::Metric(name.to_owned());
-        let rows = vec![
-            row("cpu_used_pct", used, ProfileSelector::All, [&CPU_CURRENT, &CPU_PREDICTED]),
-            row("mem_used_pct", metric("mem_used_pct"), only_database, [&DATABASE_MEMORY, &MEMORY_PREDICTED]),
-            row("mem_used_pct", metric("mem_used_pct"), no_database, [&OTHER_MEMORY, &MEMORY_PREDICTED]),
-            row(
-                "cpu_iowait_pct",
-                metric("cpu_iowait_pct"),
-                ProfileSelector::All,
-                [&IOWAIT, &IOWAIT_PREDICTED],
-            ),
-            row("swap_used_pct", metric("swap_used_pct"), ProfileSelector::All, [&SWAP, &[]]),
-            row("load_average", metric("load_average"), ProfileSelector::All, [&LOAD, &[]]),
-        ];
-        Self { rows, current_weight: 0.7, predicted_weight: 0.3, look_ahead_steps: 6 }
+        Self {
+            rows: default_rows(),
+            current_weight: 0.7,
+            predicted_weight: 0.3,
+            look_ahead_steps: 6,
+            levels: default_levels(),
+        }
     }
 }
 
@@ -250,6 +312,32 @@ impl From<PolicyError> for Error {
     fn from(error: PolicyError) -> Self {
         Self::new(ErrorKind::InvalidConfig, error)
     }
+}
+
+fn default_levels() -> BTreeMap<RiskLevel, RiskLevelRow> {
+    let above_healthy = RiskLevel::ALL.into_iter().filter(|&level| level != RiskLevel::Healthy);
+    let row = |level: RiskLevel| RiskLevelRow {
+        from: level.score_min(),
+        respond_within: level.response_minutes().map(DurationMs::from_minutes),
+    };
+    above_healthy.map(|level| (level, row(level))).collect()
+}
+
+fn default_rows() -> Vec<RiskRow> {
+    let database = || vec![Profile::new("database").expect("invariant: a valid name")];
+    let only_database = ProfileSelector::Only(database());
+    let no_database = ProfileSelector::Except(database());
+    let parts = ["cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct"].map(str::to_owned).to_vec();
+    let used = RiskSubject::Complement { of: "cpu_idle_pct".to_owned(), or_sum_of: parts };
+    let metric = |name: &str| RiskSubject::Metric(name.to_owned());
+    vec![
+        row("cpu_used_pct", used, ProfileSelector::All, [&CPU_CURRENT, &CPU_PREDICTED]),
+        row("mem_used_pct", metric("mem_used_pct"), only_database, [&DATABASE_MEMORY, &MEMORY_PREDICTED]),
+        row("mem_used_pct", metric("mem_used_pct"), no_database, [&OTHER_MEMORY, &MEMORY_PREDICTED]),
+        row("cpu_iowait_pct", metric("cpu_iowait_pct"), ProfileSelector::All, [&IOWAIT, &IOWAIT_PREDICTED]),
+        row("swap_used_pct", metric("swap_used_pct"), ProfileSelector::All, [&SWAP, &[]]),
+        row("load_average", metric("load_average"), ProfileSelector::All, [&LOAD, &[]]),
+    ]
 }
 
 fn check_range(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), PolicyError> {
@@ -308,6 +396,22 @@ mod tests {
         assert_eq!(names, ["mem_used_pct", "mem_used_pct", "free_slots"]);
         assert_eq!(policy.config().rows[2].current[0].at, Threshold::OwnQuantile(0.001));
         assert!(RiskPolicy::new(policy.config).is_ok());
+    }
+
+    #[test]
+    fn levels_and_response_times_can_be_replaced() {
+        let text = r#"{"levels":{"critical":{"from":90,"respond_within":"10m"},"watch":{"from":40}}}"#;
+        let policy = RiskPolicy::new(serde_json::from_str(text).unwrap()).unwrap();
+        let levels = [95.0, 89.0, 39.0, f64::NAN].map(|score| policy.level_of(score));
+        assert_eq!(levels, [RiskLevel::Critical, RiskLevel::Watch, RiskLevel::Healthy, RiskLevel::Healthy]);
+        assert_eq!(policy.respond_within(RiskLevel::Critical), Some(DurationMs::from_minutes(10)));
+        let default = RiskPolicy::default();
+        for score in 0..=100 {
+            assert_eq!(default.level_of(f64::from(score)), RiskLevel::of(f64::from(score)));
+        }
+        let error = |text| RiskPolicy::new(serde_json::from_str(text).unwrap()).unwrap_err().to_string();
+        insta::assert_snapshot!(error(r#"{"levels":{"danger":{"from":50},"critical":{"from":40}}}"#), @"risk level `critical` begins at 40, allowed are 50 to 100");
+        insta::assert_snapshot!(error(r#"{"levels":{"healthy":{"from":0}}}"#), @"risk level `healthy` has a row, but is what lies below all others");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The probability that a metric passes a threshold, read from its forecast's quantiles.
 
+use ndarray::ArrayView1;
+
 use crate::forecast::{MetricForecast, QuantileLevels};
 use crate::schema::BadSide;
 
@@ -17,6 +19,11 @@ pub struct BreachQuery {
     pub dependent_steps: usize,
 }
 
+impl BreachQuery {
+    /// How long steps count as dependent on each other, as the fallback's decay has it: two hours.
+    pub const DEPENDENCE_MS: i64 = 2 * 3_600_000;
+}
+
 /// Returns the probability that a metric gets to a threshold at any of the first steps of its forecast.
 ///
 /// At each step the distribution function is interpolated between the quantiles; outside them its tails are
@@ -31,16 +38,7 @@ pub struct BreachQuery {
 pub fn breach_probability(forecast: &MetricForecast, levels: &QuantileLevels, query: &BreachQuery) -> f64 {
     let values = forecast.values();
     let rows = values.rows().into_iter().take(query.steps);
-    let beyond = rows.map(|row| {
-        let point = |index: usize| (levels.as_slice()[index].level(), f64::from(row[index]));
-        let count = levels.len().min(row.len());
-        let mirrored = |index: usize| (1.0 - point(index).0, -point(index).1);
-        match query.side {
-            BadSide::High => tail_share((0..count).map(point), query.threshold),
-            // Mirrored at zero, low values are high ones.
-            BadSide::Low => tail_share((0..count).rev().map(mirrored), -query.threshold),
-        }
-    });
+    let beyond = rows.map(|row| share_beyond(&row, levels, query.side, query.threshold));
     let (mut p_none, mut worst) = (1.0, 0.0_f64);
     for (index, share) in beyond.enumerate() {
         if index % query.dependent_steps.max(1) == 0 {
@@ -50,6 +48,47 @@ pub fn breach_probability(forecast: &MetricForecast, levels: &QuantileLevels, qu
         worst = worst.max(share);
     }
     1.0 - p_none * (1.0 - worst)
+}
+
+/// The probability that one step of a forecast is at a threshold or on the bad side of it.
+pub(crate) fn share_beyond(
+    row: &ArrayView1<'_, f32>,
+    levels: &QuantileLevels,
+    side: BadSide,
+    threshold: f64,
+) -> f64 {
+    let point = |index: usize| (levels.as_slice()[index].level(), f64::from(row[index]));
+    let count = levels.len().min(row.len());
+    let mirrored = |index: usize| (1.0 - point(index).0, -point(index).1);
+    match side {
+        BadSide::High => tail_share((0..count).map(point), threshold),
+        // Mirrored at zero, low values are high ones.
+        BadSide::Low => tail_share((0..count).rev().map(mirrored), -threshold),
+    }
+}
+
+/// Returns what [`breach_probability`] is at most, from the outermost quantile alone: little for a threshold that it
+/// does not get to, otherwise 1.
+pub(crate) fn breach_probability_max(
+    forecast: &MetricForecast,
+    levels: &QuantileLevels,
+    query: &BreachQuery,
+) -> f64 {
+    let values = forecast.values();
+    let (steps, count) = (query.steps.min(values.nrows()), levels.len().min(values.ncols()));
+    let outermost = match query.side {
+        BadSide::High => count.saturating_sub(1),
+        BadSide::Low => 0,
+    };
+    let Some(level) = levels.as_slice().get(outermost).filter(|_| count > 0) else { return 1.0 };
+    let path = values.column(outermost);
+    let mut path = path.iter().take(steps).map(|&value| f64::from(value));
+    let (is_short, share) = match query.side {
+        BadSide::High => (path.all(|value| value < query.threshold), 1.0 - level.level()),
+        BadSide::Low => (path.all(|value| value > query.threshold), level.level()),
+    };
+    let runs = steps.div_ceil(query.dependent_steps.max(1));
+    if is_short { 1.0 - (1.0 - share).powi(i32::try_from(runs).unwrap_or(i32::MAX)) } else { 1.0 }
 }
 
 /// The share of a distribution at or above `threshold`, from ascending points (level, value).
@@ -148,6 +187,24 @@ mod tests {
             let far = probability(&row, BadSide::High, low + distance);
             prop_assert!((0.0..=1.0).contains(&near) && (0.0..=1.0).contains(&far));
             prop_assert!(far <= near + 1e-9);
+        }
+
+        #[test]
+        fn the_bound_is_one(
+            rows in prop::collection::vec(prop::collection::vec(-100.0_f32..100.0, 3), 1..9),
+            threshold in -150.0..150.0,
+            steps in 0..12_usize,
+            dependent_steps in 0..4_usize,
+            is_low in any::<bool>(),
+        ) {
+            let values = Array2::from_shape_fn((rows.len(), 3), |(step, level)| rows[step][level]);
+            let range = Metric::new("x", MetricKind::Continuous);
+            let forecast = MetricForecast::new(0, Method::Tft, 0.0, values, &range);
+            let levels = QuantileLevels::new(&[0.1, 0.5, 0.9]).unwrap();
+            let side = if is_low { BadSide::Low } else { BadSide::High };
+            let query = BreachQuery { side, threshold, steps, dependent_steps };
+            let bound = breach_probability_max(&forecast, &levels, &query);
+            prop_assert!(breach_probability(&forecast, &levels, &query) <= bound + 1e-9);
         }
     }
 }

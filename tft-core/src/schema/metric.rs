@@ -133,6 +133,23 @@ impl Metric {
 }
 
 impl MetricKind {
+    /// Guesses what sort of number a metric is from its values, by the rule with which the built-in model was trained.
+    ///
+    /// A percentage if everything lies in 0–100 and something above 50; a count if nothing is negative and half of
+    /// the values are at least 100; otherwise continuous. Missing values do not count.
+    pub fn guess(values: impl IntoIterator<Item = f32>) -> Self {
+        let mut values: Vec<_> = values.into_iter().filter(|value| !value.is_nan()).collect();
+        values.sort_unstable_by(f32::total_cmp);
+        let (Some(&lowest), Some(&highest)) = (values.first(), values.last()) else {
+            return Self::Continuous;
+        };
+        match values[values.len() / 2] {
+            _ if lowest >= 0.0 && highest > 50.0 && highest <= 100.0 => Self::Percentage,
+            median if lowest >= 0.0 && median >= 100.0 => Self::Count,
+            _ => Self::Continuous,
+        }
+    }
+
     /// Returns the kind's name as files spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -165,5 +182,19 @@ mod tests {
     #[test]
     fn values_beyond_single_precision_are_refused() {
         assert!(!Metric::new("bytes", MetricKind::Continuous).accepts(1e39));
+    }
+
+    #[test]
+    fn kinds_are_guessed_by_the_stated_rule() {
+        for (values, kind) in [
+            (vec![0.0, 3.0, 99.0], MetricKind::Percentage),
+            (vec![0.0, 250.0, 9000.0], MetricKind::Count),
+            (vec![0.0, 0.4, 1.0], MetricKind::Continuous),
+            (vec![-1.0, 500.0, 600.0], MetricKind::Continuous),
+            (vec![f32::NAN, 60.0], MetricKind::Percentage),
+            (vec![], MetricKind::Continuous),
+        ] {
+            assert_eq!(MetricKind::guess(values.iter().copied()), kind, "{values:?}");
+        }
     }
 }

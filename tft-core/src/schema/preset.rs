@@ -1,4 +1,5 @@
-//! The built-in server-metrics schema ("LINBORG"): fifteen metrics that most agents can report.
+//! The built-in schemas: the fifteen metrics of servers that most agents can report ("LINBORG"), and those of a
+//! monitoring service itself.
 
 use super::{BadSide, Metric, MetricKind, ProfileRules, Schema, SchemaConfig, StatusWords};
 
@@ -16,6 +17,20 @@ impl Schema {
             aliases: ALIASES.iter().map(alias).collect(),
         };
         Self::new(config).expect("invariant: the preset table is valid")
+    }
+
+    /// Returns the schema by which a monitoring service watches itself, for the alert preset `service`.
+    ///
+    /// `failed_auth_5m` and `server_error_pct` count over the last five minutes, the latter the answers with a status
+    /// from 500 on; `checkpoint_failures` are those since the last that succeeded.
+    ///
+    /// # Panics
+    /// Never: the table is checked by a test.
+    pub fn service_metrics() -> Self {
+        let metrics =
+            SERVICE_METRICS.iter().map(|&(name, kind, unit, side)| metric(name, kind, unit, side)).collect();
+        Self::new(SchemaConfig { metrics, ..SchemaConfig::default() })
+            .expect("invariant: the preset table is valid")
     }
 }
 
@@ -46,6 +61,14 @@ const METRICS: [(&str, MetricKind, &str, BadSide); 15] = [
     ("load_average", MetricKind::Continuous, "", BadSide::High),
     ("uptime_days", MetricKind::Continuous, "days", BadSide::High),
     ("cascade_impact", MetricKind::Continuous, "", BadSide::High),
+];
+
+const SERVICE_METRICS: [(&str, MetricKind, &str, BadSide); 5] = [
+    ("failed_auth_5m", MetricKind::Count, "", BadSide::High),
+    ("server_error_pct", MetricKind::Percentage, "%", BadSide::High),
+    ("certificate_days", MetricKind::Continuous, "days", BadSide::Low),
+    ("checkpoint_failures", MetricKind::Count, "", BadSide::High),
+    ("forecast_age_s", MetricKind::Continuous, "s", BadSide::High),
 ];
 
 const ALIASES: [(&str, &str); 17] = [

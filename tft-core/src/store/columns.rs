@@ -119,7 +119,7 @@ fn is_time(found: &DataType) -> bool {
 
 fn is_number(found: &DataType) -> bool {
     // Writers give a column without any value the null type.
-    found.is_integer() || found.is_floating() || *found == DataType::Null
+    found.is_integer() || found.is_floating() || matches!(found, DataType::Null | DataType::Boolean)
 }
 
 /// A text column of one batch; what a text means is found out once, when a row has it.
@@ -232,6 +232,10 @@ pub(super) fn metric_values<'a>(column: &'a dyn Array, metric: &Metric) -> (Cow<
         DataType::UInt16 => copy::<UInt16Type>(column, metric, f64::from),
         DataType::UInt32 => copy::<UInt32Type>(column, metric, f64::from),
         DataType::UInt64 => copy::<UInt64Type>(column, metric, |value| value as f64),
+        DataType::Boolean => {
+            let values = column.as_boolean().iter().map(|value| value.map(f64::from));
+            accepted(values, metric)
+        }
         _ => (vec![f32::NAN; column.len()], 0),
     };
     (Cow::Owned(values), out_of_range)
@@ -256,9 +260,13 @@ fn copy<T: ArrowPrimitiveType>(
     metric: &Metric,
     widen: impl Fn(T::Native) -> f64,
 ) -> (Vec<f32>, u64) {
+    accepted(column.as_primitive::<T>().iter().map(|value| value.map(&widen)), metric)
+}
+
+fn accepted(values: impl Iterator<Item = Option<f64>>, metric: &Metric) -> (Vec<f32>, u64) {
     let mut out_of_range = 0;
-    let values = column.as_primitive::<T>().iter().map(|value| {
-        let value = value.map_or(f64::NAN, &widen);
+    let values = values.map(|value| {
+        let value = value.unwrap_or(f64::NAN);
         if metric.accepts(value) {
             return metric.clamp(value) as f32;
         }

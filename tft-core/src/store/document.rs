@@ -72,6 +72,23 @@ impl Store {
             }
         }
     }
+
+    /// Moves a document aside whose content cannot be used, so that nothing is written over it; returns where to, or
+    /// none if there is no such document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a name that cannot be; [`Io`](ErrorKind::Io) if it cannot be moved.
+    pub fn set_document_aside(&self, name: &str, now: Timestamp) -> Result<Option<PathBuf>, Error> {
+        check_name(name)?;
+        let Some(place) = &self.place else { return Ok(None) };
+        let _one_at_a_time = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = path_of(&place.path, name);
+        let listed = list(&*place.storage, &place.path).map_err(|error| error.at(&path))?;
+        if !listed.iter().any(|(other, _)| other == name) {
+            return Ok(None);
+        }
+        file::move_aside(&*place.storage, &path, now).map(Some).map_err(|error| error.at(&path))
+    }
 }
 
 /// Returns whether every document of a store is encrypted with its present key, or plain if it has none.

@@ -59,6 +59,7 @@ mod log;
 mod open_log;
 pub mod pickle;
 mod read;
+mod recording;
 mod removal;
 mod report;
 mod rows;
@@ -78,6 +79,7 @@ pub use durable::{Store, Ticket, WindowGuard};
 pub use export::{ExportedSample, ServerExport};
 #[cfg(feature = "encryption")]
 pub use key::EncryptionKey;
+pub(crate) use recording::{RecordedFile, Recording};
 pub use report::{CheckpointReport, LogDamage, RecoveryReport, Removal, SetAside};
 pub use storage::{FileSystem, Storage, StorageFile};
 

@@ -40,7 +40,37 @@ pub(super) fn read(
     // The reader (parquet 59.3) asserts what it should check: one flipped byte in the definition levels of a
     // column ends in "offset + len out of bounds" (`flipped_bytes_of_a_foreign_file_never_panic`). What it
     // works on is dropped with it, so that no broken state is left behind.
-    catch_unwind(AssertUnwindSafe(|| read_checked(bytes, window, keyring)))
+    caught(|| read_checked(bytes, window, keyring))
+}
+
+/// Returns the columns of a file, whatever they are.
+pub(super) fn fields(bytes: &Bytes, keyring: &Keyring) -> Result<SchemaRef, StoreError> {
+    guard::check_footer(bytes)?;
+    caught(|| {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(keyring.read_footer(bytes)?), options);
+        Ok(metadata.map_err(reading)?.schema().clone())
+    })
+}
+
+/// Reads the rows of a file in their order, and gives none to the window, which tells the schema.
+pub(super) fn read_rows(bytes: Bytes, window: RollingWindow, keyring: &Keyring) -> Result<Rows, StoreError> {
+    guard::check_footer(&bytes)?;
+    caught(|| {
+        let metadata = keyring.read_footer(&bytes)?;
+        checksum::verify(&bytes, &metadata)?;
+        let footer = Footer::read(&metadata)?;
+        check_row_count(&metadata, UNORDERED_ROWS_MAX)?;
+        let file = File::open(bytes, metadata, window.schema())?;
+        let mut loader = Loader::new(window, file.columns.projected(), &footer);
+        loader.is_ordered = false;
+        loader.take_all(&file)?;
+        Ok(loader.rows)
+    })
+}
+
+fn caught<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|panic| Err(StoreError::Panicked { message: message_of(&*panic) }))
 }
 
@@ -61,11 +91,7 @@ fn read_checked(
     check_row_count(&metadata, rows_max)?;
     let file = File::open(bytes, metadata, window.schema())?;
     let mut loader = Loader::new(window, file.columns.projected(), &footer);
-    for group in 0..file.metadata.metadata().num_row_groups() {
-        for batch in file.read(group)? {
-            loader.take(&batch.map_err(decoding)?)?;
-        }
-    }
+    loader.take_all(&file)?;
     loader.finish(&footer)
 }
 
@@ -148,6 +174,15 @@ impl Loader {
             ..LoadReport::default()
         };
         Self { columns, rows: Rows::new(window, report), is_ordered: footer.is_ordered() }
+    }
+
+    fn take_all(&mut self, file: &File) -> Result<(), StoreError> {
+        for group in 0..file.metadata.metadata().num_row_groups() {
+            for batch in file.read(group)? {
+                self.take(&batch.map_err(decoding)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {

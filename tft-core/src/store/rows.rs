@@ -75,6 +75,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Returns the names by their positions.
+    pub(super) fn into_names(self) -> Vec<ServerName> {
+        self.names
+    }
+
     /// Returns the position of a name, or the name if it is not acceptable.
     pub(super) fn position(&mut self, text: &str) -> Result<usize, String> {
         if let Some(&position) = self.index.get(text) {

@@ -92,6 +92,13 @@ impl Fleet {
         Ok(Some(server))
     }
 
+    /// Changes the values of a server; none if there is no server of this name.
+    pub(super) fn change(&mut self, name: &str, change: impl FnOnce(&mut Server)) -> Option<()> {
+        let slot = *self.slot_by_name.get(name)? as usize;
+        change(Arc::make_mut(self.slots[slot].as_mut()?));
+        Some(())
+    }
+
     /// Forgets a server; returns whether there was one of this name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let Some(slot) = Arc::make_mut(&mut self.slot_by_name).remove(name) else { return false };

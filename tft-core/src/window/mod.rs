@@ -153,6 +153,24 @@ impl RollingWindow {
         Expired { servers, steps }
     }
 
+    /// Returns a window in which a metric of one server had other values; none if there is no such server or metric.
+    ///
+    /// `change` is asked for every known value of `first..=last`, with its step. Missing values stay missing, samples
+    /// that come later fold into their steps as if nothing had been changed, and the histories of all other servers are shared with this window.
+    pub(crate) fn with_changed(
+        &self,
+        server: &str,
+        metric: usize,
+        (first, last): (Step, Step),
+        change: impl Fn(Step, f32) -> f32,
+    ) -> Option<Self> {
+        self.schema.metrics().get(metric)?;
+        let mut changed = self.clone();
+        changed.fleet.change(server, |server| server.change(metric, (first, last), change))?;
+        changed.generation += 1;
+        Some(changed)
+    }
+
     /// Returns what is measured.
     pub fn schema(&self) -> &Schema {
         &self.schema

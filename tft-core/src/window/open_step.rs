@@ -111,7 +111,10 @@ impl OpenStep {
     }
 
     fn place(&mut self, sample: Sample<'_>, samples_max: usize) -> Placement {
-        let index = self.times.partition_point(|&at| at < sample.at);
+        // Nearly every sample is the newest of its step: no search, which would touch all of a long list.
+        let is_newest = self.last_at().is_none_or(|last| last < sample.at);
+        let index =
+            if is_newest { self.times.len() } else { self.times.partition_point(|&at| at < sample.at) };
         if self.times.get(index) == Some(&sample.at) {
             return self.merge(index, sample);
         }
@@ -121,8 +124,11 @@ impl OpenStep {
         self.times.insert(index, sample.at);
         self.marks.insert(index, sample.mark);
         self.values.extend_from_slice(sample.values);
+        if is_newest {
+            return Placement::Appended;
+        }
         self.values[index * sample.values.len()..].rotate_right(sample.values.len());
-        if index + 1 == self.times.len() { Placement::Appended } else { Placement::Inserted }
+        Placement::Inserted
     }
 
     fn merge(&mut self, index: usize, sample: Sample<'_>) -> Placement {

@@ -1,6 +1,6 @@
 //! Whether a server has enough history for a forecast, and if not, why.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::WindowConfig;
 use super::ring::Ring;
@@ -24,7 +24,7 @@ pub struct Readiness {
 }
 
 /// Whether a server is ready, or what it lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReadinessState {

@@ -130,7 +130,7 @@ impl Ring {
     /// Returns the cells of a step, one per metric.
     pub(super) fn row_mut(&mut self, step: Step) -> impl Iterator<Item = &mut f32> {
         let slot = self.slot(step);
-        self.values.iter_mut().skip(slot).step_by(self.capacity)
+        self.values.chunks_exact_mut(self.capacity).map(move |column| &mut column[slot])
     }
 
     /// Returns the values of a step that the ring spans, one per metric.

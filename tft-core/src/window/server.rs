@@ -91,6 +91,21 @@ impl Server {
         }
     }
 
+    /// Changes the known values of a metric in `first..=last`.
+    pub(super) fn change(
+        &mut self,
+        metric: usize,
+        (first, last): (Step, Step),
+        change: impl Fn(Step, f32) -> f32,
+    ) {
+        for step in first.max(self.ring.oldest()).0..=last.min(self.ring.newest()).0 {
+            let value = self.ring.value(metric, Step(step));
+            if let Some(cell) = self.ring.row_mut(Step(step)).nth(metric).filter(|_| !value.is_nan()) {
+                *cell = change(Step(step), value);
+            }
+        }
+    }
+
     /// Takes over the profile that a sample tells, if it does.
     pub(super) fn tell_profile(&mut self, told: Option<&Profile>) {
         if let Some(profile) = told.filter(|&profile| *profile != self.profile) {

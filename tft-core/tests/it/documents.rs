@@ -128,6 +128,18 @@ fn a_changed_byte_is_found_and_the_file_moved_aside() {
 }
 
 #[test]
+fn a_document_is_moved_aside_on_demand() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    assert_eq!(store.set_document_aside("alerts", at(1)).unwrap(), None);
+    store.save_document("alerts", b"of another program").unwrap();
+    let aside = store.set_document_aside("alerts", at(1)).unwrap().unwrap();
+    assert_eq!(aside, Path::new(&format!("{FILE}.corrupt-20260105T120100Z")));
+    assert_eq!(store.load_document("alerts", at(1)).unwrap(), None);
+    assert_eq!(store.discard_set_aside().unwrap(), [aside]);
+}
+
+#[test]
 fn a_renamed_document_is_not_another_one() {
     let disk = Disk::default();
     open(&disk).save_document("alerts", b"one").unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ndarray::s;
 use serde_json::{Value, json};
-use tft_core::explain::Interpretation;
+use tft_core::explain::{Change, Interpretation, WhatIf};
 use tft_core::forecast::{Forecaster, ForecasterConfig, Method, MetricForecast, backcast};
 use tft_core::model::{Column, Rows};
 use tft_core::schema::{Metric, MetricKind, Profile, Schema, SchemaConfig};
@@ -285,6 +285,52 @@ fn a_forecast_can_be_explained() {
     assert_eq!(ranked.len(), architecture.time_varying_reals_encoder.len() + 3);
     assert!(ranked.windows(2).all(|pair| pair[0].1 >= pair[1].1));
     assert!(forecaster.trace(&window, origin, "web3").unwrap().is_none());
+}
+
+/// A covariate of an imported model has an effect on what the model forecasts.
+#[test]
+fn counterfactuals_reach_other_metrics() {
+    let (model, schema) = lagged();
+    let forecaster = Forecaster::new(model, ForecasterConfig::default()).unwrap();
+    let mut window = window(&schema, &forecaster);
+    feed(&mut window, &[wave("web1", 40, 0.0), wave("web2", 40, 1.0)], 40);
+    let origin = window.origin(closed(39)).unwrap();
+    let monitor = Monitor::new(&schema, forecaster).unwrap();
+    let explainer = monitor.explainer();
+    let explanation = explainer.explain(&window, origin, "web2").unwrap().unwrap();
+    assert_eq!((explanation.focuses.len(), explanation.is_univariate), (1, false));
+    assert_eq!(explanation.focuses[0].metrics, [0], "one window forecasts the load");
+    assert!(!explanation.focuses[0].static_variables.is_empty());
+    let question = WhatIf { metric: "temperature".to_owned(), change: Change::Scale(3.0), last_steps: 20 };
+    let answer = explainer.what_if(&window, (origin, "web2"), &question).unwrap().unwrap();
+    assert_eq!(
+        answer.others.iter().map(|other| other.metric).collect::<Vec<_>>(),
+        [0],
+        "{:?}",
+        answer.others
+    );
+    let neighbour = explainer.explain(&window, origin, "web1").unwrap().unwrap();
+    assert_ne!(neighbour.metrics[0].current.to_bits(), explanation.metrics[0].current.to_bits());
+}
+
+#[test]
+fn one_server_alone_is_forecast_as_within_its_fleet() {
+    let schema = Schema::server_metrics();
+    let model = model_with_sources("a", sources_of_set_a());
+    let mut forecaster = Forecaster::new(model, ForecasterConfig::default()).unwrap();
+    let mut window = window(&schema, &forecaster);
+    feed(&mut window, &servers_of_set_a(&schema), HISTORY);
+    let fleet = forecaster.forecast(&window, closed(HISTORY - 1)).unwrap();
+    let kept = forecaster.kept_bytes();
+    let alone = forecaster.forecast_server_from(&window, fleet.origin, "ppdb0001").unwrap().unwrap();
+    let within = fleet.server("ppdb0001").unwrap();
+    for (alone, within) in alone.metrics.iter().zip(&within.metrics) {
+        assert_eq!((alone.metric, alone.method), (within.metric, within.method));
+        for (alone, within) in alone.values().iter().zip(within.values()) {
+            assert!((alone - within).abs() <= 1e-5 * within.abs().max(1.0), "{alone} {within}");
+        }
+    }
+    assert_eq!(forecaster.kept_bytes(), kept, "what is kept of the fleet is left alone");
 }
 
 #[test]

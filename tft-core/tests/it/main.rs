@@ -27,6 +27,8 @@ mod documents;
 mod encryption;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod explain;
+#[cfg(all(any(feature = "burn", feature = "engine"), feature = "default-model"))]
+mod explanation;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod extremes;
 mod feed;
@@ -54,6 +56,7 @@ mod plain_network;
 mod plain_parity;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod random_network;
+mod rules;
 mod send_sync;
 #[cfg(feature = "parquet")]
 mod store;

@@ -1,5 +1,7 @@
 //! From samples to alerts in one call, through the built-in model.
 
+use tft_core::alert::{AlertEngineState, RuleFile};
+use tft_core::risk::RiskLevel;
 use tft_core::schema::Schema;
 use tft_core::time::Timestamp;
 use tft_core::window::ReadinessState;
@@ -95,6 +97,86 @@ fn alerts_outlive_the_forecaster_and_end_with_their_server() {
     assert!(bench.window.remove("ppdb001") && bench.monitor.forget_server("ppdb001"));
     let without = bench.monitor.assess(&bench.window, bench.now).unwrap();
     assert!(without.alerts.is_empty() && without.transitions.is_empty());
+}
+
+#[test]
+fn alerts_outlive_changed_rules_and_the_process() {
+    let mut bench = Bench::new();
+    for _ in 0..30 {
+        bench.feed("ppdb001", 99.2, "healthy");
+        bench.feed("ppdb002", 99.2, "healthy");
+        bench.advance();
+    }
+    let before = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let state = bench.monitor.alert_state();
+    bench.now = bench.now.plus_millis(1000);
+    let file: RuleFile = toml::from_str(
+        r#"
+        preset = ["tft"]
+        [[rules]]
+        name = "risky"
+        when = { kind = "risk" }
+        thresholds = { low = 1 }
+        [risk.levels]
+        watch = { from = 5, respond_within = "2h" }
+        "#,
+    )
+    .unwrap();
+    let policies = file.resolve(bench.monitor.schema()).unwrap();
+    bench.monitor.set_policies(policies.clone()).unwrap();
+    let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    let begun: Vec<_> = after.transitions.iter().filter(|change| change.from.is_none()).collect();
+    assert!(begun.iter().all(|change| change.alert.rule == "risky") && begun.len() == 2, "{begun:?}");
+    assert_eq!(after.alerts[0].first_seen, before.alerts[0].first_seen);
+    assert_eq!(after.servers[0].risk.level, RiskLevel::Watch);
+
+    // Another process, which has meanwhile lost a server.
+    let mut other = Bench::new();
+    for _ in 0..30 {
+        other.feed("ppdb001", 99.2, "healthy");
+        other.advance();
+    }
+    other.monitor.set_policies(policies).unwrap();
+    let state = AlertEngineState::from_json(&state.to_json().unwrap()).unwrap();
+    let restored = other.monitor.restore_alerts(state, &other.window).unwrap();
+    assert_eq!((restored.alerts, restored.dropped_servers, restored.dropped_rules), (1, 1, 0));
+    let restarted = other.monitor.assess(&other.window, bench.now).unwrap();
+    assert_eq!(restarted.alerts[0].first_seen, before.alerts[0].first_seen);
+    assert!(restarted.transitions.iter().all(|change| change.alert.rule == "risky"));
+}
+
+#[test]
+fn an_assessment_looks_back_on_steps_and_forecasts() {
+    let mut bench = Bench::new();
+    let forecaster = || {
+        let step_length = tft_core::time::StepLength::FIVE_MINUTES;
+        Forecaster::without_model(step_length, ForecasterConfig::default()).unwrap()
+    };
+    bench.monitor = Monitor::new(&Schema::server_metrics(), forecaster()).unwrap();
+    for step in 0..60 {
+        let memory = if step < 56 { 40.0 + f64::from(step % 5) } else { 90.0 };
+        for server in ["ppdb001", "ppdb002", "ppweb001", "ppweb002"] {
+            bench.feed(server, memory, "healthy");
+        }
+        bench.advance();
+        bench.monitor.assess(&bench.window, bench.now).unwrap();
+    }
+    let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!(assessment.cascade.step, Some(assessment.forecast.origin));
+    assert_eq!(assessment.drift.origin, Some(assessment.forecast.origin));
+    assert_eq!(assessment.cascade.active[0].metric, "mem_used_pct");
+    let fallback = assessment.drift.leading().unwrap();
+    assert_eq!((fallback.method, &*fallback.metrics[0].metric), (Method::Fallback, "mem_used_pct"));
+    assert!(fallback.metrics[0].horizons[0].values > 200, "{:?}", fallback.metrics[0].horizons[0]);
+
+    let state = bench.monitor.cascade_state();
+    let mut restarted = Monitor::new(&Schema::server_metrics(), forecaster()).unwrap();
+    restarted.restore_cascade(state.clone()).unwrap();
+    assert_eq!(restarted.cascade_state(), state);
+    bench.monitor.replace_forecaster(forecaster()).unwrap();
+    let after = bench.monitor.assess(&bench.window, bench.now).unwrap();
+    assert_eq!((after.drift.values, &after.cascade.active), (0, &assessment.cascade.active));
+    assert!(bench.monitor.forget_server("ppdb001") && !bench.monitor.forget_server("ppdb001"));
 }
 
 #[test]

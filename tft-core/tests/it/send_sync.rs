@@ -4,7 +4,8 @@ use tft_core::alert::Notifier;
 use tft_core::forecast::FleetForecast;
 use tft_core::schema::Schema;
 use tft_core::{
-    AlertEngine, Error, FleetAssessment, Forecaster, Interpretation, Model, Monitor, RollingWindow,
+    AlertEngine, CascadeDetector, DriftTracker, Error, FleetAssessment, Forecaster, Interpretation, Model,
+    Monitor, RollingWindow,
 };
 
 const fn is_send<T: Send>() {}
@@ -19,6 +20,8 @@ const _: () = {
     is_sync::<FleetForecast>();
     is_sync::<FleetAssessment>();
     is_sync::<AlertEngine>();
+    is_sync::<CascadeDetector>();
+    is_sync::<DriftTracker>();
     is_sync::<Notifier>();
     #[cfg(feature = "parquet")]
     is_sync::<tft_core::store::Store>();

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use tft_core::alert::Policies;
 use tft_core::{Error, Forecaster, ForecasterConfig};
 
 pub(crate) use self::models::{ModelError, ModelName, ModelSource, Models};
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Facts};
 use crate::error::in_one_line;
+use crate::explain::Asked;
 use crate::state::ServiceState;
 
 /// What the inference thread is told to do.
@@ -26,6 +28,10 @@ pub(crate) enum Command {
     Use(Box<Forecaster>, SyncSender<Result<Facts, Error>>),
     /// Forget the alerts of a server that was removed, and forecast anew.
     Forget(String, SyncSender<Result<(), Error>>),
+    /// Explain a server; no change, but only the inference thread has the model.
+    Explain(Asked),
+    /// Judge by these rules and tables from now on.
+    Judge(Box<Policies>),
 }
 
 /// Carries out what administrators ask for.
@@ -53,7 +59,7 @@ pub(crate) struct Reloaded {
 /// What became of the removal of a server.
 #[derive(Debug)]
 pub(crate) struct Removed {
-    /// Whether neither the window nor the checkpoint, read again, has it.
+    /// Whether neither the window nor the checkpoint, read again, has it, and the state of alerts was saved without it.
     pub(crate) is_confirmed: bool,
     /// Whether the published predictions are without it.
     pub(crate) is_renewed: bool,
@@ -128,14 +134,24 @@ impl Admin {
         unfinished.insert(name.to_owned());
         let removal = self.state.store().remove_server(name, self.clock.now()).map_err(AdminError::Store)?;
         unfinished.remove(name);
-        let renewed = self.ask(|answer| Command::Forget(name.to_owned(), answer)).map(|done| done.is_ok());
-        let is_confirmed = !self.knows(name) && !self.is_in_checkpoint(name);
+        let renewed =
+            self.ask(|answer| Command::Forget(name.to_owned(), answer)).is_ok_and(|done| done.is_ok());
+        let is_confirmed = renewed && !self.knows(name) && !self.is_in_checkpoint(name);
         tracing::info!(server = name, is_confirmed, "removed a server");
-        Ok(Removed {
-            is_confirmed,
-            is_renewed: renewed.unwrap_or(false),
-            files_set_aside: removal.set_aside.len(),
-        })
+        Ok(Removed { is_confirmed, is_renewed: renewed, files_set_aside: removal.set_aside.len() })
+    }
+
+    /// Removes the files that were set aside, whatever they hold, and returns their names.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`] if one could not be removed; those before it are gone then.
+    pub(crate) fn discard_set_aside(&self) -> Result<Vec<String>, AdminError> {
+        let _alone = self.alone()?;
+        let files = self.state.store().discard_set_aside().map_err(AdminError::Store)?;
+        let names = files.iter().filter_map(|path| path.file_name());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        tracing::info!(files = names.join(","), "removed the files that were set aside");
+        Ok(names)
     }
 
     fn knows(&self, name: &str) -> bool {

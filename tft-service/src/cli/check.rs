@@ -22,7 +22,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServiceError> {
     if let Some(source) = &config.tls.source {
         Identity::check(source)?;
     }
-    let engine = Engine::load(config.model_dir.as_deref(), &Schema::server_metrics())?;
+    let mut engine = Engine::load(config.model_dir.as_deref(), &Schema::server_metrics())?;
+    engine.take_rules(&config)?;
     let keys = KeyRing::describe(&config).map_err(ConfigError::from)?;
     let text = Summary { config: &config, keys, model_id: &engine.facts().model_id }.to_string();
     std::io::stdout().write_all(text.as_bytes()).map_err(|source| ServiceError::Output { source })
@@ -65,6 +66,8 @@ impl Display for Summary<'_> {
         );
         line("per minute", &per_minute)?;
         line("metrics", &if config.metrics_open { "open" } else { "as other routes" })?;
+        let receivers: Vec<_> = config.notify.receivers().collect();
+        line("receivers", &listed(&receivers, "none, nobody is told of alerts"))?;
         match &config.audit {
             AuditTarget::Off => line("audit", &"off"),
             AuditTarget::Stdout => line("audit", &"standard output"),
@@ -124,6 +127,7 @@ mod tests {
         origins           http://localhost:8501
         per minute        feed 60, predictions 30, alerts 30, other 60
         metrics           as other routes
+        receivers         none, nobody is told of alerts
         audit             off
         ");
     }

@@ -5,6 +5,8 @@ mod cert;
 mod check;
 mod healthcheck;
 mod keys;
+mod rules;
+mod test_alert;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::healthcheck::HealthcheckArgs;
 use self::keys::MintArgs;
+use self::test_alert::TestAlertArgs;
 use crate::clock::SystemClock;
 use crate::config::args::{DemoArgs, MigrateArgs, ModelCommand};
 use crate::config::settings::Settings;
@@ -68,6 +71,11 @@ enum Command {
     GenKey,
     /// Print a token for a subject, signed with `JWT_SECRET_KEY`
     MintToken(MintArgs),
+    /// Tell every receiver of alerts about a test, and print what each answers
+    ///
+    /// Takes the settings of `serve`. Makes one attempt per receiver; those that remember what fires are told at once
+    /// that it is resolved. The exit code is 1 if any was not told.
+    TestAlert(TestAlertArgs),
     /// Take over the window that the original system left as a pickle
     ///
     /// The pickle is read as plain data and never executed. If all of it is, the checkpoint is written and the
@@ -75,6 +83,9 @@ enum Command {
     /// byte or row, and the pickle is renamed to `<name>.backup`. `serve` does the same when it starts without a
     /// checkpoint and finds a pickle beside its place.
     Migrate(MigrateArgs),
+    /// Check rule files, test them, and try them out on a recorded history
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Look into a model directory
     #[command(subcommand)]
     Model(ModelCommand),
@@ -115,7 +126,9 @@ pub fn run() -> ExitCode {
         Some(Command::MintToken(args)) => keys::mint(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Healthcheck(args)) => Ok(healthcheck::run(&args)),
         Some(Command::Demo(args)) => demo(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::TestAlert(args)) => test_alert::run(args),
         Some(Command::Migrate(args)) => migrate::by_command(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Rules(command)) => rules::run(&command),
         Some(Command::Model(command)) => model::run(command),
         #[cfg(feature = "tls")]
         Some(Command::Cert(command)) => Ok(cert::run(&command)),

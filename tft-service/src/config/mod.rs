@@ -26,6 +26,7 @@ pub use crate::auth::{
     ApiKey, AuthConfig, FailureStatus, KeySources, Scope, Scopes, SecretError, TokenSources,
 };
 pub use crate::limits::{RateLimits, RedisLimits, Tier, WindowLimit};
+pub use crate::notify::{NotifyConfig, NotifyConfigError};
 pub use crate::stream::StreamConfig;
 use crate::tls::TlsConfig;
 
@@ -69,6 +70,8 @@ pub struct Config {
     /// The directory that holds one directory per model that can be changed to while the service runs; none means that
     /// none can.
     pub models_dir: Option<PathBuf>,
+    /// The file of the rules; none means the preset `tft`.
+    pub rules_file: Option<PathBuf>,
     /// How often a client may call.
     pub rate_limits: RateLimits,
     /// Bounds on what a client can hold on to.
@@ -81,6 +84,8 @@ pub struct Config {
     pub audit: AuditTarget,
     /// Answer `GET /metrics` without a key.
     pub metrics_open: bool,
+    /// Whom alerts are told to.
+    pub notify: NotifyConfig,
 }
 
 /// Bounds on what a client can hold on to.
@@ -180,6 +185,14 @@ pub enum ConfigError {
         "TFT_REQUIRE_AUTH is set and there are no keys or tokens: set TFT_API_KEY, API_KEYS or JWT_ENABLED"
     )]
     AuthRequired,
+    /// Receivers of alerts cannot be used.
+    #[error("{key} cannot be used")]
+    Notify {
+        /// The setting that they come from, as the environment spells it.
+        key: &'static str,
+        /// Everything that is wrong with them.
+        source: NotifyConfigError,
+    },
     /// The configuration file cannot be used.
     #[error("the configuration `{path}` cannot be used: {reason}")]
     File {
@@ -242,12 +255,14 @@ impl Default for Config {
             retention: None,
             model_dir: None,
             models_dir: None,
+            rules_file: None,
             rate_limits: RateLimits::default(),
             limits: Limits::default(),
             stream: StreamConfig::default(),
             intervals: Intervals::default(),
             audit: AuditTarget::default(),
             metrics_open: false,
+            notify: NotifyConfig::default(),
         }
     }
 }

@@ -20,12 +20,23 @@ pub struct Secrets {
     pub redis_url: Option<String>,
     /// `CREDENTIALS_DIRECTORY`, which systemd sets.
     pub credentials_directory: Option<PathBuf>,
+    /// Reads any other variable that the configuration names; none knows none.
+    pub variables: Option<fn(&str) -> Option<OsString>>,
 }
 
 impl Secrets {
     /// Reads the process's environment.
     pub fn from_env() -> Self {
-        Self::from_variables(|name| std::env::var_os(name))
+        let read = |name: &str| std::env::var_os(name);
+        Self { variables: Some(read), ..Self::from_variables(read) }
+    }
+
+    /// Reads a variable; none if it is not set or blank.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        // Some names have no variable, and make the look-up panic: those with `=` or a zero byte, and the empty one.
+        let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+        let text = self.variables.filter(|_| is_name).and_then(|read| read(name))?;
+        Some(text.to_string_lossy().into_owned()).filter(|text| !text.trim().is_empty())
     }
 
     /// A secret that is not UTF-8 must be refused rather than count as not set: what it is turned into is no secret.
@@ -42,6 +53,7 @@ impl Secrets {
             credentials_directory: read("CREDENTIALS_DIRECTORY")
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
+            variables: None,
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderMap};
+use serde::de::DeserializeOwned;
 
-use super::Refusal;
+use super::{Refusal, Request};
 use crate::config::Limits;
 
 /// What a body says that it is.
@@ -15,6 +16,8 @@ pub(crate) enum BodyType {
     Json,
     ArrowStream,
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The media type of a stream in Arrow's IPC format.
 pub(crate) const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
@@ -31,19 +34,59 @@ pub(crate) async fn read_body<B>(
 ) -> Result<(BodyType, Bytes), Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
     let body_type = type_of(headers).ok_or(Refusal::UnsupportedMediaType)?;
     let (bytes_max, timeout) = (limits.body_bytes_max, limits.body_timeout);
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Refusal::BodyTooLarge { bytes_max });
     }
-    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
+    match tokio::time::timeout(timeout, collect(Limited::new(body, bytes_max))).await {
         Err(_) => Err(Refusal::BodyTimeout { seconds: timeout.as_secs() }),
-        Ok(Ok(body)) => Ok((body_type, body.to_bytes())),
+        Ok(Ok(body)) => Ok((body_type, body)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { bytes_max }),
         Ok(Err(_)) => Err(Refusal::BadRequest("the request's body ended early".into())),
     }
+}
+
+/// Reads a body of JSON that is smaller than a feed.
+///
+/// # Errors
+/// Those of [`read_body`], and [`Refusal::BadRequest`] if it is not what is expected.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    request: &mut Request,
+    limits: &Limits,
+    bytes_max: usize,
+) -> Result<T, Refusal> {
+    let headers = request.headers().clone();
+    let limits = Limits { body_bytes_max: bytes_max.min(limits.body_bytes_max), ..*limits };
+    let (body_type, body) = read_body(&headers, request.body_mut(), &limits).await?;
+    if body_type != BodyType::Json {
+        return Err(Refusal::UnsupportedMediaType);
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| Refusal::BadRequest(format!("the body is not usable: {error}")))
+}
+
+/// Copies each part as it comes, so that the connection's buffer is free again for the next one: a body is not held in
+/// parts and as a whole. Memory for what is declared and never sent is not touched.
+async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: Limited<B>) -> Result<Bytes, BoxError>
+where
+    B::Error: Into<BoxError>,
+{
+    let declared = body.size_hint().lower() as usize;
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame?.into_data() else { continue };
+        if whole.is_empty() {
+            if body.is_end_stream() {
+                return Ok(part);
+            }
+            whole.reserve_exact(declared);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.into())
 }
 
 /// Reads and forgets what is left of a refused request's body, within limits.
@@ -85,14 +128,21 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
+    use http_body_util::{Full, StreamBody};
     use hyper::StatusCode;
+    use hyper::body::Frame;
 
     use super::*;
 
     fn read(content_type: &str, body: &str, bytes_max: usize) -> Result<Bytes, StatusCode> {
+        read_from(Full::new(Bytes::copy_from_slice(body.as_bytes())), content_type, bytes_max)
+    }
+
+    fn read_from<B>(mut body: B, content_type: &str, bytes_max: usize) -> Result<Bytes, StatusCode>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
-        let mut body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let limits = Limits { body_bytes_max: bytes_max, ..Limits::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let read = runtime.block_on(read_body(&headers, &mut body, &limits));
@@ -103,6 +153,19 @@ mod tests {
     fn the_limit_itself_passes() {
         assert_eq!(read("application/json", "{}", 2).unwrap(), "{}");
         assert_eq!(read("application/json", "{ }", 2), Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    #[test]
+    fn parts_are_put_together_up_to_the_limit() {
+        let parts = || {
+            let parts = ["", "{", "", "}", " "].map(|part| Ok::<_, BoxError>(Frame::data(Bytes::from(part))));
+            StreamBody::new(futures_util::stream::iter(parts))
+        };
+        assert_eq!(read_from(parts(), "application/json", 3).unwrap(), "{} ");
+        assert_eq!(read_from(parts(), "application/json", 2), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        let torn = [Ok(Frame::data(Bytes::from("{"))), Err(BoxError::from("reset"))];
+        let torn = StreamBody::new(futures_util::stream::iter(torn));
+        assert_eq!(read_from(torn, "application/json", 3), Err(StatusCode::BAD_REQUEST));
     }
 
     #[test]

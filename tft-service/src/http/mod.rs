@@ -13,7 +13,7 @@ use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
-pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body};
+pub(crate) use body::{ARROW_STREAM, BodyType, drain, read_body, read_json};
 pub(crate) use query::{Query, decode_segment};
 pub(crate) use refusal::{Problem, RateLimited, Refusal, ScopeMissing};
 pub(crate) use websocket::{HandshakeError, accept_websocket, is_websocket_upgrade};

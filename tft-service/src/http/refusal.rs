@@ -48,7 +48,7 @@ pub(crate) enum Refusal {
     UnsupportedMediaType,
     #[error("rate limit exceeded")]
     TooManyRequests(Verdict),
-    #[error("the service could not store the feed: send it again later")]
+    #[error("the service could not store it: send it again later")]
     NotKept,
     #[error("the service is busy: try again later")]
     Busy,

@@ -10,6 +10,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,11 +32,13 @@ pub(crate) struct Metrics {
     durations: BTreeMap<&'static str, Histogram>,
     feeds: Counter,
     records: [(&'static str, Counter); 4],
-    auth_failures: Counter,
+    pub(crate) auth_failures: Counter,
     rate_limited: [(&'static str, Counter); 5],
     cors_refusals: Counter,
     pub(crate) inference: Histogram,
     pub(crate) alerts_resolved: Counter,
+    /// Explanations and answers to questions that were made, not those that were kept.
+    pub(crate) explanations: Counter,
     pub(crate) checkpoints: Checkpoints,
     registered: Mutex<Vec<Registered>>,
 }
@@ -45,7 +48,21 @@ pub(crate) struct Metrics {
 pub(crate) struct Checkpoints {
     /// By the monotonic clock, when a checkpoint last held all of the window; that of the start at first.
     whole_at: Mutex<Duration>,
-    pub(crate) failures: Counter,
+    failures: Counter,
+    /// Those up to then.
+    failures_before: AtomicU64,
+}
+
+/// The counters by which the service watches itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) auth_failures: u64,
+    /// Answers on all routes but those of health, which say by design when the service is not ready.
+    pub(crate) answers: u64,
+    /// Those of them with a status from 500 on.
+    pub(crate) server_errors: u64,
+    /// Checkpoints that could not be saved since one could.
+    pub(crate) checkpoint_failures_in_a_row: u64,
 }
 
 /// Route, method and status.
@@ -71,6 +88,7 @@ impl Metrics {
             cors_refusals: Counter::default(),
             inference: Histogram::new(&INFERENCE_BOUNDS_S),
             alerts_resolved: Counter::default(),
+            explanations: Counter::default(),
             checkpoints: Checkpoints::default(),
             registered: Mutex::default(),
         }
@@ -132,6 +150,24 @@ impl Metrics {
         }
     }
 
+    /// Returns the counters by which the service watches itself.
+    pub(crate) fn counts(&self) -> Counts {
+        let (mut answers, mut server_errors) = (0, 0);
+        for ((route, _, status), count) in &*lock(&self.requests) {
+            if !route.starts_with("/health") {
+                answers += count;
+                server_errors += if *status >= 500 { *count } else { 0 };
+            }
+        }
+        let checkpoint_failures_in_a_row = self.checkpoints.failures_in_a_row();
+        Counts {
+            auth_failures: self.auth_failures.get(),
+            answers,
+            server_errors,
+            checkpoint_failures_in_a_row,
+        }
+    }
+
     /// Writes everything in Prometheus's text format.
     pub(crate) fn render(&self) -> String {
         let mut text = Text::default();
@@ -149,6 +185,9 @@ impl Metrics {
         let help = "How long one forecast of all servers took, with their risk and alerts.";
         text.family(Family { kind: Kind::Histogram, name: "tft_inference_duration_seconds", help })
             .histogram(&[], &self.inference.read());
+        let family =
+            counter("tft_explanations_total", "Explanations and answers to what-ifs that were made.");
+        text.family(family).add(&[], self.explanations.get() as f64);
         let family = counter("tft_checkpoint_failures_total", "Checkpoints that could not be saved.");
         text.family(family).add(&[], self.checkpoints.failures.get() as f64);
         for registered in &*self.registered.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -178,6 +217,16 @@ impl Checkpoints {
     /// Notes that the newest checkpoint holds all that the window has.
     pub(crate) fn is_whole(&self, at: Duration) {
         *self.whole_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        self.failures_before.store(self.failures.get(), Ordering::Relaxed);
+    }
+
+    /// Notes that a checkpoint could not be saved.
+    pub(crate) fn failed(&self) {
+        self.failures.add(1);
+    }
+
+    fn failures_in_a_row(&self) -> u64 {
+        self.failures.get().saturating_sub(self.failures_before.load(Ordering::Relaxed))
     }
 
     fn whole_at(&self) -> Duration {

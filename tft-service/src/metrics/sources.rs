@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use tft_core::alert::AlertState;
+use tft_core::cascade::CascadeSeverity;
+use tft_core::drift::{DriftVerdict, MetricDrift};
 use tft_core::window::ReadinessState;
 
 use super::{Family, Kind, Metrics, Samples};
@@ -20,6 +22,8 @@ pub(crate) fn register_service(
 ) {
     register_window(metrics, state);
     register_forecast(metrics, state, clock);
+    register_cascades(metrics, state);
+    register_drift(metrics, state);
     let intake = intake.clone();
     let help = "Feeds that are being taken or wait for their turn.";
     metrics.gauge("tft_inference_queue_depth", help, move || Some(intake.depth() as f64));
@@ -93,6 +97,67 @@ fn register_forecast(metrics: &Arc<Metrics>, state: &Arc<ServiceState>, clock: &
         }
         let resolved = counted.upgrade().map_or(0, |metrics| metrics.alerts_resolved.get());
         samples.add(&[("state", AlertState::Resolved.as_str())], resolved as f64);
+    });
+}
+
+fn register_cascades(metrics: &Metrics, state: &Arc<ServiceState>) {
+    let of_cascades = Arc::clone(state);
+    let (name, help) =
+        ("tft_cascades", "Metrics out of their usual range on several servers at once, by severity.");
+    metrics.register(Family { kind: Kind::Gauge, name, help }, move |samples| {
+        let snapshot = of_cascades.snapshot();
+        let active = &snapshot.view.assessment.cascade.active;
+        for severity in CascadeSeverity::ALL {
+            let count = active.iter().filter(|event| event.severity == severity).count();
+            samples.add(&[("severity", severity.as_str())], count as f64);
+        }
+    });
+    let state = Arc::clone(state);
+    let help = "How much the servers move together, 0 to 1; absent before the first step.";
+    metrics.gauge("tft_cascade_correlation", help, move || {
+        let snapshot = state.snapshot();
+        let cascade = &snapshot.view.assessment.cascade;
+        cascade.step.map(|_| cascade.correlation)
+    });
+}
+
+fn register_drift(metrics: &Metrics, state: &Arc<ServiceState>) {
+    let of_verdict = Arc::clone(state);
+    let help = "Whether forecasts come true less often than they say; absent while there are too few values.";
+    metrics.gauge("tft_drift_detected", help, move || {
+        match of_verdict.snapshot().view.assessment.drift.verdict {
+            DriftVerdict::Drifting => Some(1.0),
+            DriftVerdict::Ok => Some(0.0),
+            _ => None,
+        }
+    });
+    let (name, help) =
+        ("tft_drift_coverage", "Share of values within P10 to P90 of earlier forecasts; 0.8 is nominal.");
+    register_metric_drift(metrics, state, (name, help), |metric| metric.coverage);
+    let (name, help) = (
+        "tft_drift_relative_loss",
+        "Pinball loss of earlier forecasts relative to repeating the newest value.",
+    );
+    register_metric_drift(metrics, state, (name, help), |metric| metric.relative_loss);
+}
+
+/// Registers a figure of each method and metric of the schema.
+fn register_metric_drift(
+    metrics: &Metrics,
+    state: &Arc<ServiceState>,
+    (name, help): (&'static str, &'static str),
+    figure: impl Fn(&MetricDrift) -> Option<f64> + Send + Sync + 'static,
+) {
+    let state = Arc::clone(state);
+    metrics.register(Family { kind: Kind::Gauge, name, help }, move |samples| {
+        for method in &state.snapshot().view.assessment.drift.methods {
+            for metric in &method.metrics {
+                let labels = [("method", method.method.as_str()), ("metric", &*metric.metric)];
+                if let Some(value) = figure(metric) {
+                    samples.add(&labels, value);
+                }
+            }
+        }
     });
 }
 

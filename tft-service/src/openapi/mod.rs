@@ -49,7 +49,7 @@ pub fn openapi_document(schema: &Schema) -> Value {
 
 fn paths(schema: &Schema, schemas: &mut SchemaGenerator) -> Map<String, Value> {
     let mut paths: Map<String, Value> = Map::new();
-    for route in &ROUTES {
+    for route in ROUTES {
         let operation = route.describe(Operation::new(route, schema, schemas)).finish();
         let methods = paths.entry(route.path).or_insert_with(|| json!({}));
         methods[route.method.as_str().to_ascii_lowercase()] = operation;
@@ -87,7 +87,7 @@ mod tests {
                 assert!(document.pointer(pointer).is_some(), "{target}");
             }
         });
-        for route in &ROUTES {
+        for route in ROUTES {
             let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
             assert_eq!(operation["security"].as_array().unwrap().is_empty(), route.is_open, "{}", route.path);
             let responses = &operation["responses"];

@@ -9,7 +9,19 @@
 //! | GET | `/openapi.json` | this table for programs, as OpenAPI 3.1 | open | – |
 //! | POST | `/feed/data` | what became of the records | write | 60 |
 //! | GET | `/predictions/current` | forecasts, risk, alerts, summary | read | 30 |
-//! | GET | `/alerts/active` | alerts | read | 30 |
+//! | GET | `/alerts/active` | alerts, and why some are not told; `?server=`, `?state=`, `?silenced=` and others | read | 30 |
+//! | GET | `/alerts/silences` | silences | read | 60 |
+//! | POST | `/alerts/silences` | the silence that was made or changed | admin | 60 |
+//! | DELETE | `/alerts/silences/{id}` | the silence that was ended | admin | 60 |
+//! | POST | `/alerts/{fingerprint}/acknowledge` | who knows of the alert now | admin | 60 |
+//! | DELETE | `/alerts/{fingerprint}/acknowledge` | that nobody does any more | admin | 60 |
+//! | GET | `/cascade/status` | metrics out of their usual range on several servers at once | read | 60 |
+//! | GET | `/cascade/health` | the same as one score | read | 60 |
+//! | GET | `/drift/status` | whether forecasts come true as often as they say | read | 60 |
+//! | GET | `/drift/report` | the figures behind that | read | 60 |
+//! | GET | `/explain/{server}` | why a server's forecast is what it is | read | 30 |
+//! | POST | `/explain/{server}/what-if` | what would be forecast after another past | read | 30 |
+//! | GET | `/alerts/rules` | the rules in force, with how many alerts each has | read | 30 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -19,17 +31,25 @@
 //! | GET | `/admin/models` | the models that can be changed to | admin | 60 |
 //! | GET | `/admin/model-info` | the model that is used | admin | 60 |
 //! | POST | `/admin/reload-model` | the model that is used from then on | admin | 60 |
+//! | DELETE | `/admin/set-aside` | which files that were set aside are gone | admin | 60 |
 //!
-//! The last nine share one limit.
+//! Those of 60 share one limit, but for feeds; explanations share that of predictions.
+//!
+//! Silences and acknowledgements need the scope `admin`, so that a stolen key of an agent that feeds cannot hush the alerts of
+//! what is done next.
 //!
 //! A feed is JSON or a stream in Arrow's IPC format (`Content-Type: application/vnd.apache.arrow.stream`), which may have
 //! several batches. Predictions are JSON, or with `?format=arrow` or that type in `Accept` such a stream; `wire::table`
 //! has its columns. Refusals and the other replies are JSON always.
 //!
 //! HEAD is answered wherever GET is. A route needs a key unless its row says that it is open. Replies are
-//! rendered in `wire`; none of them computes a forecast.
+//! rendered in `wire`; none of them computes a forecast. Explanations are made by the inference thread when somebody asks.
 
+mod acknowledgements;
 mod alerts;
+mod cascade;
+mod drift;
+mod explain;
 mod feed;
 mod health;
 mod metrics;
@@ -37,6 +57,8 @@ mod models;
 mod openapi;
 mod predictions;
 mod servers;
+mod set_aside;
+mod silences;
 mod status;
 mod stream;
 
@@ -52,6 +74,7 @@ use tower::Service;
 
 use crate::admin::Admin;
 use crate::auth::Scope;
+use crate::explain::Explanations;
 use crate::http::{Refusal, Reply, Request, decode_segment};
 use crate::intake::Intake;
 use crate::layers::{self, Shared};
@@ -67,6 +90,7 @@ pub(crate) struct Context {
     pub(crate) state: Arc<ServiceState>,
     pub(crate) intake: Intake,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) explanations: Explanations,
     /// The whole reply of `GET /openapi.json`.
     pub(crate) openapi: Bytes,
     pub(crate) streams: Arc<Streams>,
@@ -113,6 +137,18 @@ enum Endpoint {
     Feed,
     Predictions,
     Alerts,
+    Silences,
+    SetSilence,
+    ExpireSilence,
+    Acknowledge,
+    Unacknowledge,
+    CascadeStatus,
+    CascadeHealth,
+    DriftStatus,
+    DriftReport,
+    Explain,
+    WhatIf,
+    Rules,
     WebSocket,
     Events,
     Metrics,
@@ -122,10 +158,11 @@ enum Endpoint {
     Models,
     ModelInfo,
     ReloadModel,
+    DiscardSetAside,
 }
 
 /// Every route that the service answers.
-pub static ROUTES: [Route; 17] = [
+pub static ROUTES: &[Route] = &[
     Route::open("/health", Endpoint::Health, health::describe_health).doing("Whether the process runs"),
     Route::open("/health/live", Endpoint::Live, health::describe_live).doing("The same, for probes"),
     Route::open("/health/ready", Endpoint::Ready, health::describe_ready)
@@ -147,6 +184,99 @@ pub static ROUTES: [Route; 17] = [
     Route::protected(Method::GET, "/alerts/active", Scope::Read, Endpoint::Alerts, alerts::describe)
         .counted(RouteClass::Alerts)
         .doing("The alerts that are not resolved"),
+    Route::protected(
+        Method::GET,
+        "/alerts/silences",
+        Scope::Read,
+        Endpoint::Silences,
+        silences::describe_list,
+    )
+    .doing("The silences"),
+    Route::protected(
+        Method::POST,
+        "/alerts/silences",
+        Scope::Admin,
+        Endpoint::SetSilence,
+        silences::describe_set,
+    )
+    .doing("Makes or changes a silence"),
+    Route::protected(
+        Method::DELETE,
+        "/alerts/silences/{id}",
+        Scope::Admin,
+        Endpoint::ExpireSilence,
+        silences::describe_expire,
+    )
+    .doing("Ends a silence"),
+    Route::protected(
+        Method::POST,
+        "/alerts/{fingerprint}/acknowledge",
+        Scope::Admin,
+        Endpoint::Acknowledge,
+        acknowledgements::describe_set,
+    )
+    .doing("Notes who knows of an alert"),
+    Route::protected(
+        Method::DELETE,
+        "/alerts/{fingerprint}/acknowledge",
+        Scope::Admin,
+        Endpoint::Unacknowledge,
+        acknowledgements::describe_removal,
+    )
+    .doing("Takes an acknowledgement back"),
+    Route::protected(
+        Method::GET,
+        "/cascade/status",
+        Scope::Read,
+        Endpoint::CascadeStatus,
+        cascade::describe_status,
+    )
+    .doing("Metrics out of their usual range on several servers at once"),
+    Route::protected(
+        Method::GET,
+        "/cascade/health",
+        Scope::Read,
+        Endpoint::CascadeHealth,
+        cascade::describe_health,
+    )
+    .doing("The fleet's health as one score"),
+    Route::protected(
+        Method::GET,
+        "/drift/status",
+        Scope::Read,
+        Endpoint::DriftStatus,
+        drift::describe_status,
+    )
+    .doing("Whether forecasts come true as often as they say"),
+    Route::protected(
+        Method::GET,
+        "/drift/report",
+        Scope::Read,
+        Endpoint::DriftReport,
+        drift::describe_report,
+    )
+    .doing("How often forecasts came true, by metric, horizon and profile"),
+    Route::protected(
+        Method::GET,
+        "/explain/{server}",
+        Scope::Read,
+        Endpoint::Explain,
+        explain::describe_explain,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("Why a server's forecast is what it is"),
+    Route::protected(
+        Method::POST,
+        "/explain/{server}/what-if",
+        Scope::Read,
+        Endpoint::WhatIf,
+        explain::describe_what_if,
+    )
+    .counted(RouteClass::Predictions)
+    .doing("What would be forecast after another past"),
+    Route::protected(Method::GET, "/alerts/rules", Scope::Read, Endpoint::Rules, alerts::describe_rules)
+        .counted(RouteClass::Alerts)
+        .doing("The rules in force"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -190,6 +320,14 @@ pub static ROUTES: [Route; 17] = [
         models::describe_reload,
     )
     .doing("Changes the model, or reads it anew"),
+    Route::protected(
+        Method::DELETE,
+        "/admin/set-aside",
+        Scope::Admin,
+        Endpoint::DiscardSetAside,
+        set_aside::describe,
+    )
+    .doing("Removes the files that were set aside"),
 ];
 
 impl Route {
@@ -272,7 +410,19 @@ impl Route {
             Endpoint::Status => Ok(status::status(state)),
             Endpoint::Feed => feed::feed(context, request).await,
             Endpoint::Predictions => predictions::current(state, request),
-            Endpoint::Alerts => Ok(alerts::active(state)),
+            Endpoint::Alerts => alerts::active(context, request).await,
+            Endpoint::Silences => Ok(silences::list(context)),
+            Endpoint::SetSilence => silences::set(context, request).await,
+            Endpoint::ExpireSilence => silences::expire(context, request).await,
+            Endpoint::Acknowledge => acknowledgements::set(context, request).await,
+            Endpoint::Unacknowledge => acknowledgements::remove(context, request).await,
+            Endpoint::CascadeStatus => Ok(cascade::status(state)),
+            Endpoint::CascadeHealth => Ok(cascade::health(state)),
+            Endpoint::DriftStatus => Ok(drift::status(state)),
+            Endpoint::DriftReport => Ok(drift::report(state)),
+            Endpoint::Explain => explain::explain(context, request).await,
+            Endpoint::WhatIf => explain::what_if(context, request).await,
+            Endpoint::Rules => Ok(alerts::rules(state)),
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),
@@ -283,6 +433,7 @@ impl Route {
             Endpoint::Models => models::list(context).await,
             Endpoint::ModelInfo => models::info(context),
             Endpoint::ReloadModel => models::reload(context, request).await,
+            Endpoint::DiscardSetAside => set_aside::discard(context).await,
         }
     }
 }
@@ -365,7 +516,7 @@ mod tests {
     fn only_what_says_nothing_about_servers_is_open() {
         let open: Vec<_> = ROUTES.iter().filter(|route| route.is_open).map(|route| route.path).collect();
         assert_eq!(open, ["/health", "/health/live", "/health/ready", "/status", "/openapi.json"]);
-        for route in &ROUTES {
+        for route in ROUTES {
             assert_eq!(route.is_open, route.class == RouteClass::Exempt, "{}", route.path);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Context;
 use crate::admin::{AdminError, ModelError, ModelName};
 use crate::config::Limits;
-use crate::http::{BodyType, Refusal, Reply, Request, json_of, read_body};
+use crate::http::{Refusal, Reply, Request, json_of, read_json};
 use crate::layers::Outcome;
 use crate::openapi::Operation;
 use crate::wire::{ModelInfoReply, ModelsReply, ReloadReply, shorten};
@@ -87,14 +87,7 @@ async fn read_request(request: &mut Request, limits: &Limits) -> Result<ReloadRe
     if request.body().is_end_stream() {
         return Ok(ReloadRequest::default());
     }
-    let headers = request.headers().clone();
-    let limits = Limits { body_bytes_max: BODY_BYTES_MAX.min(limits.body_bytes_max), ..*limits };
-    let (body_type, body) = read_body(&headers, request.body_mut(), &limits).await?;
-    if body_type != BodyType::Json {
-        return Err(Refusal::UnsupportedMediaType);
-    }
-    serde_json::from_slice(&body)
-        .map_err(|error| Refusal::BadRequest(format!("the body is not usable: {error}")))
+    read_json(request, limits, BODY_BYTES_MAX).await
 }
 
 fn refusal_of(error: &AdminError) -> Refusal {

@@ -16,14 +16,19 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::explain::Explanations;
 use crate::hub::Hub;
 use crate::intake::Intake;
+use crate::kept;
 use crate::layers::{self, Shared};
 use crate::limits::RateLimiter;
 use crate::metrics::{Metrics, register_service, register_streams};
+use crate::notify::{Deliveries, Planned};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
 use crate::routes::{Context, Router};
+use crate::rules::RuleWatch;
+use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 use crate::stream::{Gate, Streams};
@@ -74,8 +79,9 @@ impl ServerBuilder {
         listeners: Vec<TcpListener>,
         redirect: Option<TcpListener>,
     ) -> Result<Server, ServiceError> {
-        let Self { store, engine, config, clock } = self;
+        let Self { store, mut engine, config, clock } = self;
         config.check()?;
+        let rules = engine.take_rules(&config)?;
         let addresses = addresses_of(&listeners)?;
         let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
         let identity = identity.transpose()?.map(Arc::new);
@@ -94,9 +100,15 @@ impl ServerBuilder {
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
         let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
-        let state = ServiceState::new(store, needed_steps, Arc::clone(&clock), hub, wake.0.clone());
+        kept::restore_alerts(&store, &mut engine, clock.now())?;
+        let notifier = kept::restore_notifier(&store, config.notify.plan.clone(), clock.now())?;
+        let state =
+            ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
         let state = Arc::new(state);
         let (commands, commanded) = mpsc::channel();
+        let explanations = Explanations::new(Arc::clone(&state), commands.clone());
+        let rules =
+            rules.map(|file| RuleWatch::new(file, engine.facts().schema.clone(), commands.clone(), &state));
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
         let metrics = Arc::new(Metrics::new());
         let intake = Intake::new(&config.limits);
@@ -104,7 +116,10 @@ impl ServerBuilder {
         register_certificate(&metrics, identity.as_ref());
         let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
         let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
-        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake };
+        let of_certificate = identity.clone();
+        let certificate_end = move || of_certificate.as_ref().map(|identity| identity.not_after_seconds());
+        let self_watch = SelfWatch::new(Arc::clone(&metrics), certificate_end)?;
+        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake, self_watch };
         let background = Background::start(&config, engine, &state, parts)?;
         let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
         let keys = Arc::new(keys);
@@ -121,16 +136,20 @@ impl ServerBuilder {
         let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
         let stream_counters = streams.counters();
         register_streams(&metrics, &stream_counters);
+        let planned = Planned::by_notifier(&state, &shared.clock);
         let shared_too = Arc::clone(&shared);
-        let context = Context { shared: shared_too, state, intake, admin, openapi, streams };
+        let context = Context { shared: shared_too, state, intake, admin, explanations, openapi, streams };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
-        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, config.tls.reload_interval);
+        let interval = config.tls.reload_interval;
+        let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
         Ok(Server {
             listeners,
             limits: config.limits,
             stack,
             background,
+            deliveries,
             audit,
             reload,
             identity,

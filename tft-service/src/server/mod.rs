@@ -1,6 +1,7 @@
 //! The service as a whole: what it is built from, its listeners, and the order of stopping.
 //!
-//! Stopping: no new connections, live streams end, open requests finish, the background work stops, the window is saved.
+//! Stopping: no new connections, live streams end, open requests finish, messages about alerts are tried once
+//! more, the background work stops, the window is saved.
 //! What happens on one connection is in `connection`, what a request means in `layers` and `routes`.
 
 mod activity;
@@ -27,6 +28,7 @@ use crate::config::{Config, Limits};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::layers::Stack;
+use crate::notify::Deliveries;
 use crate::persistence;
 use crate::reload::ReloadHandle;
 use crate::stream::StreamCounters;
@@ -41,6 +43,8 @@ pub struct Server {
     limits: Limits,
     stack: Stack,
     background: Background,
+    /// None if nobody is told of alerts.
+    deliveries: Option<Deliveries>,
     audit: Audit,
     reload: ReloadHandle,
     stream_counters: Arc<StreamCounters>,
@@ -149,7 +153,7 @@ impl Server {
     /// # Cancel safety
     /// Not cancel safe: dropping the future cuts connections and saves nothing.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
-        let Self { listeners, limits, stack, mut background, audit, reload, stopping, .. } = self;
+        let Self { listeners, limits, stack, mut background, deliveries, audit, reload, stopping, .. } = self;
         let slots = Arc::new(Semaphore::new(limits.connections_max));
         let connections = Arc::new(());
         let mut accepting = tokio::task::JoinSet::new();
@@ -180,7 +184,12 @@ impl Server {
         tracing::info!(connections = Arc::strong_count(&connections) - 1, "stopping");
         let _ = stopping.send(true);
         drain(&connections, limits.drain_timeout).await;
-        let stopped = tokio::task::spawn_blocking(|| background.stop()).await;
+        let stop = || {
+            // Before the last save, which keeps what was told.
+            deliveries.into_iter().for_each(Deliveries::stop);
+            background.stop()
+        };
+        let stopped = tokio::task::spawn_blocking(stop).await;
         audit.flush();
         match stopped {
             Ok(stopped) if !panicked => stopped,

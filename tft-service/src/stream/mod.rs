@@ -18,6 +18,10 @@
 //! | `data_response` | `count`, `rows`: `timestamp`, `server_name`, `status` and the metrics of a closed step | to `request_data` |
 //! | `error` | `code`, `detail` | to a message that cannot be carried out; the stream goes on |
 //!
+//! Alerts that are silenced, inhibited or acknowledged are sent like others and say so in `silenced_by`, `inhibited_by` and
+//! `acknowledged`, because a page must not go on showing what has resolved; whoever wakes people must look at these. That
+//! an alert becomes silenced or acknowledged is told by no message of its own, but by `/alerts/active` at once.
+//!
 //! `tick` counts feeds, as in `/status`. `environment`, `summary`, `predictions` and alerts are those of
 //! `/predictions/current`; `servers` has each server's risk, readiness, current values and display metrics. After
 //! `initial_data` all times of a state are those of its assessment.

@@ -9,6 +9,8 @@ mod absent;
 #[cfg(feature = "tls")]
 mod certificate;
 mod config;
+#[cfg(feature = "tls")]
+mod connector;
 mod error;
 #[cfg(feature = "tls")]
 mod files;
@@ -26,11 +28,12 @@ mod status;
 mod watch;
 
 #[cfg(not(feature = "tls"))]
-pub(crate) use absent::{Accepted, Identity, Watch, accept, look_through};
+pub(crate) use absent::{Accepted, Connector, Identity, Watch, accept, look_through};
 pub use config::{Redirect, SelfSigned, TlsConfig, TlsFiles, TlsSource};
 pub use error::{Role, TlsError};
 #[cfg(feature = "tls")]
 pub(crate) use {
+    connector::Connector,
     files::read_certificates,
     handshake::{Accepted, accept},
     identity::Identity,

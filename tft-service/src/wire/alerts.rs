@@ -7,9 +7,12 @@ use serde::Serialize;
 use tft_core::alert::{Alert, AlertState, Severity};
 use tft_core::time::Timestamp;
 
+use super::alert_filter::AlertFilter;
 use super::names;
 use super::selection::Selection;
+use super::silences::AcknowledgedEntry;
 use crate::snapshot::FleetView;
+use crate::suppression::Suppression;
 
 /// The reply of `GET /alerts/active`.
 #[derive(Serialize, JsonSchema)]
@@ -40,18 +43,26 @@ pub(super) struct AlertEntry<'a> {
     quantile: f64,
     rule: &'a str,
     labels: &'a BTreeMap<String, String>,
+    /// The ids of silences that cover it.
+    silenced_by: &'a [String],
+    /// The fingerprints of alerts that inhibit it.
+    inhibited_by: &'a [String],
+    /// Who knows of it.
+    acknowledged: Option<AcknowledgedEntry>,
 }
 
-/// Renders all alerts that are not resolved.
-pub(crate) fn render_alerts(view: &FleetView) -> Vec<u8> {
-    let alerts = entries(view, &Selection::default());
+/// Renders the alerts that are not resolved and that somebody asks for.
+pub(crate) fn render_alerts(view: &FleetView, suppression: &Suppression, filter: &AlertFilter) -> Vec<u8> {
+    let alerts = view.assessment.alerts.iter();
+    let selected = alerts.filter(|alert| filter.selects(alert, suppression.status(&alert.fingerprint)));
+    let alerts: Vec<_> = selected.map(|alert| AlertEntry::new(alert, suppression)).collect();
     super::to_json(&AlertsReply { timestamp: utc(view.assessment.at), count: alerts.len(), alerts })
 }
 
 /// The alerts of the selected servers.
 pub(super) fn entries<'a>(view: &'a FleetView, selection: &Selection) -> Vec<AlertEntry<'a>> {
     let selected = view.assessment.alerts.iter().filter(|alert| selection.has_server(alert.server.as_str()));
-    selected.map(AlertEntry::new).collect()
+    selected.map(|alert| AlertEntry::new(alert, &view.suppression)).collect()
 }
 
 /// Returns an instant as RFC 3339 with `Z`.
@@ -60,7 +71,9 @@ pub(super) fn utc(at: Timestamp) -> String {
 }
 
 impl<'a> AlertEntry<'a> {
-    pub(super) fn new(alert: &'a Alert) -> Self {
+    pub(super) fn new(alert: &'a Alert, suppression: &'a Suppression) -> Self {
+        let status = suppression.status(&alert.fingerprint);
+        let acknowledgement = status.and_then(|status| status.acknowledgement.as_ref());
         Self {
             server: alert.server.as_str(),
             metric: &alert.metric,
@@ -78,6 +91,9 @@ impl<'a> AlertEntry<'a> {
             quantile: alert.quantile,
             rule: &alert.rule,
             labels: &alert.labels,
+            silenced_by: status.map_or(&[], |status| &status.silenced_by),
+            inhibited_by: status.map_or(&[], |status| &status.inhibited_by),
+            acknowledged: acknowledgement.map(AcknowledgedEntry::new),
         }
     }
 }

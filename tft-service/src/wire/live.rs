@@ -101,7 +101,7 @@ pub(crate) fn render_alert_event(
         timestamp: utc(view.assessment.at),
         tick: view.tick,
         previous_state,
-        alert: AlertEntry::new(alert),
+        alert: AlertEntry::new(alert, &view.suppression),
     })
 }
 

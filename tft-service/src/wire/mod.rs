@@ -3,8 +3,12 @@
 //! Owns the shapes that clients know; computes nothing but differences for display. Numbers that are not
 //! finite become null.
 
+mod alert_filter;
 mod alerts;
+mod cascade;
 mod display;
+mod drift;
+mod explanation;
 mod export;
 mod feed;
 mod interest;
@@ -12,22 +16,30 @@ mod live;
 mod model;
 mod names;
 mod predictions;
+mod rules;
 mod selection;
 mod server;
 mod servers;
+mod silences;
 mod status;
 mod summary;
 mod table;
 
+pub(crate) use alert_filter::AlertFilter;
 pub(crate) use alerts::{AlertsReply, render_alerts};
+pub(crate) use cascade::{CascadeHealthReply, CascadeStatusReply};
+pub(crate) use drift::{DriftReportReply, DriftStatusReply};
+pub(crate) use explanation::{ExplanationReply, WhatIfReply, render_explanation, render_what_if};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
 pub(crate) use interest::{Interest, StreamName, shorten};
 pub(crate) use live::{LiveKind, render_alert_event, render_live, render_rows};
 pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};
 pub(crate) use predictions::{PredictionsReply, render_predictions};
+pub(crate) use rules::RulesReply;
 pub(crate) use selection::Selection;
-pub(crate) use servers::{RemovalReply, ServersReply};
+pub(crate) use servers::{DiscardReply, RemovalReply, ServersReply};
+pub(crate) use silences::{AcknowledgedReply, SilenceEntry, SilencesReply};
 pub(crate) use status::{FeedReply, IgnoredFeed, StatusReply};
 pub(crate) use table::predictions_table;
 

@@ -1,15 +1,20 @@
 //! Schemas of what replies take from `tft-core` as it is.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
-use tft_core::alert::{AlertState, Severity};
+use tft_core::alert::{AlertState, Severity, SilenceState};
 use tft_core::window::ReadinessState;
 
 pub(super) fn severity(_: &mut SchemaGenerator) -> Schema {
-    one_of(&[Severity::Warning, Severity::Critical].map(Severity::as_str))
+    one_of(&Severity::ALL.map(Severity::as_str))
 }
 
 pub(super) fn alert_state(_: &mut SchemaGenerator) -> Schema {
     one_of(&[AlertState::Pending, AlertState::Firing, AlertState::NoData].map(AlertState::as_str))
+}
+
+pub(super) fn silence_state(_: &mut SchemaGenerator) -> Schema {
+    use SilenceState::{Active, Expired, Pending};
+    one_of(&[Pending, Active, Expired].map(SilenceState::as_str))
 }
 
 pub(super) fn readiness(_: &mut SchemaGenerator) -> Schema {

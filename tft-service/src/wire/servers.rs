@@ -45,8 +45,17 @@ pub(crate) struct RemovalReply {
     is_confirmed: bool,
     /// Whether predictions and alerts are without it already; otherwise they will be with the next forecast.
     is_forecast_renewed: bool,
-    /// Corrupt files that were set aside earlier and are not searched: they may still name it.
+    /// Files that were set aside earlier and are not searched: they may still name it. `DELETE /admin/set-aside`
+    /// removes them.
     files_set_aside: usize,
+}
+
+/// The reply of `DELETE /admin/set-aside`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DiscardReply {
+    status: &'static str,
+    /// Names of the files that are gone, all of them beside the checkpoint.
+    files: Vec<String>,
 }
 
 impl ServersReply {
@@ -88,5 +97,11 @@ impl RemovalReply {
     pub(crate) fn new(server: String, removed: &Removed) -> Self {
         let Removed { is_confirmed, is_renewed, files_set_aside } = *removed;
         Self { status: "deleted", server, is_confirmed, is_forecast_renewed: is_renewed, files_set_aside }
+    }
+}
+
+impl DiscardReply {
+    pub(crate) fn new(files: Vec<String>) -> Self {
+        Self { status: "discarded", files }
     }
 }

@@ -122,6 +122,26 @@ fn a_deleted_server_is_nowhere() {
 }
 
 #[test]
+fn files_that_were_set_aside_are_discarded_on_demand() {
+    let directory = tempfile::tempdir().unwrap();
+    let beside = |name: &str| directory.path().join(name);
+    std::fs::write(beside("window.parquet"), "no checkpoint, but it names ppdb001").unwrap();
+    std::fs::write(beside("window.pkl.migrated"), "ppdb001").unwrap();
+    std::fs::write(beside("window.parquet.corrupt-notes"), "of somebody else").unwrap();
+    let server = TestServer::in_directory(directory, lenient);
+    server.feed_records(&history("ppdb001", 3, |_| 20.0));
+    assert_eq!(server.with_key("DELETE", "/servers/ppdb001").send().json()["files_set_aside"], 2);
+    assert_eq!(server.request("DELETE", "/admin/set-aside").send().status, 403);
+    let reply = server.with_key("DELETE", "/admin/set-aside").send();
+    insta::assert_snapshot!(reply.body, @r#"{"status":"discarded","files":["window.parquet.corrupt-20260105T120200Z","window.pkl.migrated"]}"#);
+    assert_eq!(server.with_key("DELETE", "/admin/set-aside").send().json()["files"], json!([]));
+    let directory = server.stop();
+    let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("corrupt")).collect();
+    assert_eq!(left, ["window.parquet.corrupt-notes"]);
+}
+
+#[test]
 fn a_deletion_is_in_the_audit_log() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("audit.log");

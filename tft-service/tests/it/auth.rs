@@ -32,7 +32,7 @@ fn status(server: &TestServer, target: &str, key: &str) -> u16 {
 #[test]
 fn no_route_answers_without_a_key_unless_it_is_open() {
     let server = TestServer::with(|config| config.rate_limits.authentication_failures = 1000);
-    for route in &ROUTES {
+    for route in ROUTES {
         let reply = server.request(route.method.as_str(), &route.path.replace(['{', '}'], "x")).send();
         assert_eq!(reply.status == 403, !route.is_open, "{} {}: {}", route.method, route.path, reply.body);
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::harness::{KEY, TestServer};
 use crate::process::command;
 
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.stdout(Stdio::piped()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))

@@ -56,6 +56,19 @@ fn a_request_of_doubtful_length_is_refused_with_what_follows_it() {
         ("Transfer-Encoding : chunked", &none),
         ("Transfer-Encoding:\x0bchunked", &none),
         ("Transfer-Encoding:\r\n chunked", &none),
+        ("Transfer-Encoding: \"chunked\"", &none),
+        ("Transfer-Encoding: chunked;q=1", &none),
+        ("Transfer-Encoding: identity", &plain),
+        ("Transfer-Encoding: ", &plain),
+        ("Transfer-Encoding: chun\0ked", &none),
+        ("Transfer_Encoding: x\r\nContent-Length: 14\r\nContent-Length : 2", &plain),
+        ("Content-Length: 14\r\n\tContent-Length: 2", &plain),
+        ("Content-Length:", &plain),
+        ("Content-Length: 14 2", &plain),
+        ("Content-Length: 1_4", &plain),
+        ("Content-Length: \u{ff11}\u{ff14}", &plain),
+        ("Content-Length: 18446744073709551630", &plain),
+        ("\u{0}Content-Length: 14", &plain),
     ];
     for (headers, rest) in shapes {
         assert_eq!(statuses(&server, &feed("1.1", headers, rest)), [400], "{headers:?}");
@@ -71,6 +84,15 @@ fn chunks_that_are_none_are_refused_with_what_follows_them() {
     assert_eq!(chunked(&format!("e\r\n{BODY}XX0\r\n\r\n{SMUGGLED}")), [400]);
     assert_eq!(chunked(&format!("e\n{BODY}\r\n0\r\n\r\n{SMUGGLED}")), [400]);
     assert_eq!(chunked(&format!("-e\r\n{BODY}\r\n0\r\n\r\n{SMUGGLED}")), [400]);
+    for size in ["0xe", "+e", "e ", " e", "", "g", "e\0", "1000000000000000e"] {
+        let replies = chunked(&format!("{size}\r\n{BODY}\r\n0\r\n\r\n"));
+        assert!(replies == [400] || replies == [200] && size.trim() == "e", "{size:?}: {replies:?}");
+    }
+    assert_eq!(chunked(&format!("e\r\n{BODY}0\r\n\r\n{SMUGGLED}")), [400]);
+    assert_eq!(chunked(&format!("e;a=\"\n\"\r\n{BODY}\r\n0\r\n\r\n{SMUGGLED}")), [400]);
+    assert_eq!(chunked(&format!("e;{}\r\n{BODY}\r\n0\r\n\r\n{SMUGGLED}", "a".repeat(64 << 10))), [400]);
+    let trailers = "a: b\r\n".repeat(20_000);
+    assert_eq!(chunked(&format!("e\r\n{BODY}\r\n0\r\n{trailers}\r\n{SMUGGLED}")), [400]);
     // Extensions and trailers are allowed, and a trailer is not a header.
     assert_eq!(chunked(&format!("e;a=b\r\n{BODY}\r\n0\r\n\r\n")), [200]);
     assert_eq!(chunked(&format!("e\r\n{BODY}\r\n0\r\nX-API-Key: other\r\n\r\n")), [200]);
@@ -89,11 +111,48 @@ fn heads_that_are_no_http_are_refused() {
         "GET /health",
         "GET /health HTTP/1.1",
         "GET /health HTTP/1.1\r\nHost: a\r\nHost: b",
+        "GET /health HTTP/1.1\r\nHost: a, b",
+        "GET /health HTTP/1.1\r\nHost: a b",
+        "GET /health HTTP/1.1\r\nHost: a/b",
+        "GET /health HTTP/1.1\r\nHost: a@b",
+        "GET /health HTTP/1.1\r\n Host: a",
+        "GET /health HTTP/1.1\r\nHost : a",
+        "GET /health HTTP/1.1\r\nHost",
+        "GET /health HTTP/1.1\r\nHost: a\r\nX\u{7f}: b",
+        "GET /health HTTP/1.1\r\nHost: a\r\nX: b\r\n folded",
+        "GET /health HTTP/1.1 \r\nHost: a",
+        "GET /health HTTP/1.1x\r\nHost: a",
+        "GET /health http/1.1\r\nHost: a",
+        "GET\t/health HTTP/1.1\r\nHost: a",
+        "GET  /health HTTP/1.1\r\nHost: a",
+        "GET /hea\0lth HTTP/1.1\r\nHost: a",
+        "G ET /health HTTP/1.1\r\nHost: a",
+        "G(T /health HTTP/1.1\r\nHost: a",
+        " GET /health HTTP/1.1\r\nHost: a",
+        "\u{fffd} /health HTTP/1.1\r\nHost: a",
+        "GET /health HTTP/0.9\r\nHost: a",
+        "GET /health HTTP/3.0\r\nHost: a",
     ] {
         assert_eq!(get(head), [400], "{head:?}");
     }
     let many = "X-Many: a\r\n".repeat(200);
     assert_eq!(get(&format!("GET /health HTTP/1.1\r\nHost: a\r\n{many}")), [431]);
+}
+
+#[test]
+fn methods_that_there_are_not_are_refused() {
+    let server = TestServer::start();
+    let all = |line: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        statuses(&server, head.as_bytes())
+    };
+    for method in ["PUT", "TRACE", "get", "PROPFIND", "X-METHOD"] {
+        assert_eq!(all(&format!("{method} /health")), [405], "{method}");
+    }
+    for target in ["CONNECT localhost:80", "CONNECT /health", "OPTIONS *", "GET health", "GET *"] {
+        let replies = all(target);
+        assert!(matches!(replies[..], [400 | 404 | 405]), "{target}: {replies:?}");
+    }
 }
 
 #[test]

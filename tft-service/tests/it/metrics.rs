@@ -135,6 +135,9 @@ fn names_and_labels_stay() {
     # TYPE tft_inference_duration_seconds histogram
     tft_inference_duration_seconds_sum
     tft_inference_duration_seconds_count
+    # HELP tft_explanations_total Explanations and answers to what-ifs that were made.
+    # TYPE tft_explanations_total counter
+    tft_explanations_total
     # HELP tft_checkpoint_failures_total Checkpoints that could not be saved.
     # TYPE tft_checkpoint_failures_total counter
     tft_checkpoint_failures_total
@@ -156,6 +159,15 @@ fn names_and_labels_stay() {
     tft_alerts{state="firing"}
     tft_alerts{state="no_data"}
     tft_alerts{state="resolved"}
+    # HELP tft_cascades Metrics out of their usual range on several servers at once, by severity.
+    # TYPE tft_cascades gauge
+    tft_cascades{severity="low"}
+    tft_cascades{severity="medium"}
+    tft_cascades{severity="high"}
+    tft_cascades{severity="critical"}
+    # HELP tft_cascade_correlation How much the servers move together, 0 to 1; absent before the first step.
+    # TYPE tft_cascade_correlation gauge
+    tft_cascade_correlation
     # HELP tft_inference_queue_depth Feeds that are being taken or wait for their turn.
     # TYPE tft_inference_queue_depth gauge
     tft_inference_queue_depth

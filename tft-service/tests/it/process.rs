@@ -66,7 +66,6 @@ impl Process {
     }
 
     /// Waits for a line of the log that has a text.
-    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS ask"))]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         loop {
             let line = self.log.recv_timeout(Duration::from_mins(1)).unwrap();

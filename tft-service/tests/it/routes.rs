@@ -8,7 +8,7 @@ use crate::harness::TestServer;
 #[test]
 fn every_route_is_denied_without_a_key_unless_it_is_marked_open() {
     let server = TestServer::start();
-    for route in &ROUTES {
+    for route in ROUTES {
         let reply = server.request(route.method.as_str(), route.path).send();
         if route.is_open {
             assert!(reply.status != 403, "{}", route.path);

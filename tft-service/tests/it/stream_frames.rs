@@ -86,6 +86,13 @@ impl Raw {
     }
 }
 
+/// Waits until most places of streams before are free again.
+fn free_place(server: &TestServer) {
+    while server.streams.clients(tft_service::StreamProtocol::WebSocket) > 8 {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn every_breach_of_the_protocol_has_its_code() {
     let server = TestServer::start();
@@ -114,12 +121,55 @@ fn every_breach_of_the_protocol_has_its_code() {
         ("a length of 2^64", oversize_header, 1009),
     ];
     for (name, bytes, code) in cases {
-        // One place after the other: those of the test before may not be free yet.
-        while server.streams.clients(tft_service::StreamProtocol::WebSocket) > 8 {
-            std::thread::yield_now();
-        }
+        free_place(&server);
         assert_eq!(Raw::closed_for(&server, &bytes), code, "{name}");
     }
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_wherever_it_is_cut() {
+    let server = TestServer::with(|config| config.rate_limits.other = 1000);
+    let bad: [&[u8]; 9] = [
+        b"\x80",
+        b"\xc0\xaf",
+        b"\xc3\x28",
+        b"\xe0\x80\xaf",
+        b"\xed\xa0\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xff",
+    ];
+    for sequence in bad {
+        let text = [b"{\"a\":\"", sequence, b"\"}"].concat();
+        for cut in 6..=6 + sequence.len() {
+            free_place(&server);
+            let (first, rest) = text.split_at(cut);
+            let bytes = [frame(TEXT, first), frame(FIN, rest)].concat();
+            assert_eq!(Raw::closed_for(&server, &bytes), 1007, "{sequence:x?} cut at {cut}");
+        }
+    }
+    // The rest of such a message is not waited for, and neither is that of a character that never comes.
+    free_place(&server);
+    assert_eq!(Raw::closed_for(&server, &frame(TEXT, b"\xed\xa0\x80")), 1007);
+    assert_eq!(Raw::closed_for(&server, &[frame(TEXT, b"\xce"), frame(FIN, b"")].concat()), 1007);
+}
+
+#[test]
+fn a_close_with_any_code_of_the_protocol_is_answered_with_it() {
+    let server = TestServer::with(|config| config.rate_limits.other = 1000);
+    for code in [1000_u16, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
+        free_place(&server);
+        assert_eq!(Raw::closed_for(&server, &frame(FIN | CLOSE, &code.to_be_bytes())), code);
+    }
+    for code in [0_u16, 1004, 1016, 1100, 2000, 2999, 65535] {
+        free_place(&server);
+        assert_eq!(Raw::closed_for(&server, &frame(FIN | CLOSE, &code.to_be_bytes())), 1002, "{code}");
+    }
+    let mut raw = Raw::open(&server);
+    raw.0.get_ref().write_all(&frame(FIN | CLOSE, b"")).unwrap();
+    assert_eq!(raw.read_kind(CLOSE), b"");
+    assert!(raw.read().is_none());
 }
 
 #[test]

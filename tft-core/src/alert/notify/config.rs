@@ -12,7 +12,7 @@ use super::silences::SilenceConfig;
 /// Receivers, inhibition and limits.
 ///
 /// # Defaults
-/// No receivers; critical alerts inhibit warnings of the same server; 100 alerts listed per message, ten minutes to
+/// No receivers; critical alerts inhibit less severe ones of the same server; 100 alerts listed per message, ten minutes to
 /// deliver one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind};
 pub(super) enum NotifyError {
     #[error("matcher `{text}` {fault}")]
     Matcher { text: String, fault: &'static str },
-    #[error("matcher `{text}` has a pattern that cannot be used")]
-    Pattern { text: String, source: Box<regex::Error> },
+    #[error("matcher `{text}` has a pattern that cannot be used: {reason}")]
+    Pattern { text: String, reason: String },
     #[error("{owner} has `{field}` {value}, allowed are {allowed}")]
     Field { owner: String, field: &'static str, value: String, allowed: String },
     #[error("{owner} has matchers that all match an empty label, and would match every alert that lacks it")]
@@ -24,6 +24,8 @@ pub(super) enum NotifyError {
     Duplicate { what: &'static str, name: String },
     #[error("state has version {version}, known is {known}")]
     Version { version: u32, known: u32 },
+    #[error("state is damaged")]
+    Json { source: serde_json::Error },
 }
 
 impl NotifyError {

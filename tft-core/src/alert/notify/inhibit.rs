@@ -14,7 +14,7 @@ use crate::alert::{Alert, AlertState};
 /// inhibited by sources that are no targets, and never by itself.
 ///
 /// # Defaults
-/// Critical alerts inhibit warnings of the same server.
+/// Critical alerts inhibit less severe ones of the same server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InhibitRule {
@@ -109,13 +109,13 @@ impl<'a> Inhibitor<'a> {
 
 impl Default for InhibitRule {
     fn default() -> Self {
-        let severity = |value: &str| {
-            Matcher::checked("severity", MatchOp::Equal, value)
-                .expect("invariant: a short text without a pattern")
+        let severity = |op, value: &str| {
+            Matcher::checked("severity", op, value)
+                .expect("invariant: a short text, and a pattern without faults")
         };
         Self {
-            source: vec![severity("critical")],
-            target: vec![severity("warning")],
+            source: vec![severity(MatchOp::Equal, "critical")],
+            target: vec![severity(MatchOp::Matches, "high|warning|medium|low")],
             equal: vec!["server".to_owned()],
         }
     }

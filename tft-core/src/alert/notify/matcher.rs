@@ -186,9 +186,12 @@ fn compile(name: &str, op: MatchOp, pattern: &str) -> Result<Regex, NotifyError>
             .size_limit(Matcher::PATTERN_BYTES_MAX)
             .nest_limit(PATTERN_DEPTH_MAX)
             .build()
-            .map_err(|source| {
+            .map_err(|error| {
                 let text = crate::time::abbreviate(&format!("{name}{}{pattern}", op.as_str()));
-                NotifyError::Pattern { text, source: Box::new(source) }
+                // The lines before the last one show the pattern.
+                let reason = error.to_string();
+                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                NotifyError::Pattern { text, reason: reason.to_owned() }
             })
     };
     // Alone first: `a)|(b` would get out of the group that anchors it.

@@ -210,6 +210,11 @@ impl Notifier {
         self.statuses.get(fingerprint).unwrap_or(&NOTHING)
     }
 
+    /// Returns the alerts that are not told, by fingerprint, and why.
+    pub fn suppressed(&self) -> impl Iterator<Item = (&str, &AlertStatus)> {
+        self.statuses.iter().map(|(fingerprint, status)| (fingerprint.as_str(), status))
+    }
+
     /// Returns a number that changes whenever the answer of [`status`](Self::status) does for any alert.
     pub fn revision(&self) -> u64 {
         self.revision

@@ -57,6 +57,14 @@ impl NotifierState {
     /// The version that is written, and the only one that is read.
     pub const VERSION: u32 = 1;
 
+    /// Reads what serde wrote as JSON; a notifier checks it once more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it is damaged, cut off, or of another form.
+    pub fn from_json(text: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(text).map_err(|source| NotifyError::Json { source }.in_state())
+    }
+
     /// Most acknowledgements, and most alerts that a receiver was told of.
     pub const ALERTS_MAX: usize = 1_000_000;
 

@@ -32,6 +32,8 @@ fn alert(server: &str, rule: &str, severity: Severity, state: AlertState) -> Ale
         steps_ahead: Some(0),
         minutes_ahead: Some(0.0),
         message: format!("{rule} of {server}"),
+        summary: None,
+        description: None,
         labels: BTreeMap::from([("team".to_owned(), "storage".to_owned())]),
         fingerprint: format!("{server}/{rule}"),
     }

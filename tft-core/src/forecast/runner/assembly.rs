@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Column, DatasetEncoding, FleetStatistic, Problems, Rows, Source};
+use crate::model::{Column, DatasetEncoding, FleetStatistic, Rows, Source};
+use crate::problems::Problems;
 use crate::schema::Schema;
 use crate::time::{Step, StepLength, Timestamp};
 use crate::window::{RollingWindow, ServerView};
@@ -66,6 +67,8 @@ pub(super) struct Span {
 
 /// Rows of several servers, and which of them are whose.
 pub(super) struct AssembledRows<'w> {
+    /// The last step of history.
+    pub(super) origin: Step,
     pub(super) rows: Rows,
     /// The servers, with their positions in the window.
     pub(super) servers: Vec<(usize, ServerView<'w>)>,
@@ -155,7 +158,7 @@ impl<'a> Assembly<'a> {
         for (plan, part) in self.columns.iter().zip(parts) {
             rows = rows.with(&plan.name, part.into_column())?;
         }
-        Ok(AssembledRows { rows, servers: taken, series })
+        Ok(AssembledRows { origin: span.origin, rows, servers: taken, series })
     }
 
     /// The history of each column that is measured; empty for the others.

@@ -5,13 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use ndarray::{Array2, Array3, Axis, s};
 
 use super::Found;
-use super::assembly::{Assembly, Span};
+use super::assembly::{AssembledRows, Assembly, Span};
 use super::blocks::run_blocks;
 use super::fleet::FleetHistory;
 use crate::error::{Error, ErrorKind};
 use crate::forecast::executor::{Executor, Keeping, WindowPlace};
 use crate::forecast::{FleetForecast, ForecasterConfig, Method, MetricForecast, NetworkTrace};
-use crate::model::{DatasetEncoding, Model, NetworkOutput};
+use crate::model::{DatasetEncoding, EncodedRows, Model, NetworkOutput};
 use crate::quantile::QuantileLevels;
 use crate::schema::{Schema, ServerName};
 use crate::time::{Step, StepLength};
@@ -80,6 +80,24 @@ impl DatasetRunner {
         found
     }
 
+    /// Forecasts one server, if the model takes it. Neither uses nor changes what is kept of series, so that a
+    /// changed history costs the next forecast of the fleet nothing.
+    pub(super) fn run_one(
+        &self,
+        window: &RollingWindow,
+        view: &ServerView<'_>,
+        fleet: &FleetForecast,
+    ) -> Result<Vec<Found>, Error> {
+        let assembly = Assembly::new(&self.encoding, window.schema())?;
+        let span = self.span(fleet.origin, fleet.step_length);
+        let statistics = assembly.fleet_history(window, span);
+        let assembled = assembly.rows(window, &[(0, *view)], &statistics, span)?;
+        let (taken, encoded) = self.encoding.encode_series(&assembled.rows, &assembled.series)?;
+        let mut output = NetworkOutput::default();
+        self.executor.predict(&encoded.batch, &mut output)?;
+        self.decode(window, &assembly, &assembled, (&taken, &encoded), &output)
+    }
+
     /// Runs one server, if the model takes it: one window of all targets.
     pub(super) fn trace(
         &self,
@@ -126,13 +144,25 @@ impl DatasetRunner {
             })
             .collect();
         self.executor.follow(&encoded.batch, &places, output)?;
+        self.decode(window, assembly, &assembled, (&taken, &encoded), output)
+    }
+
+    /// Turns outputs into forecasts; `taken` are the encoded servers by their places among the assembled ones.
+    fn decode(
+        &self,
+        window: &RollingWindow,
+        assembly: &Assembly<'_>,
+        assembled: &AssembledRows<'_>,
+        (taken, encoded): (&[usize], &EncodedRows),
+        output: &NetworkOutput,
+    ) -> Result<Vec<Found>, Error> {
         let predictions = encoded.predictions(output)?;
         let mut found = Vec::new();
         for (target, (values, &metric)) in predictions.iter().zip(&assembly.target_metrics).enumerate() {
             for (position, &place) in taken.iter().enumerate() {
                 let (server, view) = assembled.servers[place];
                 let mut newest = [f32::NAN];
-                view.copy_filled_history(metric, span.origin, &mut newest);
+                view.copy_filled_history(metric, assembled.origin, &mut newest);
                 let values = self.shared_quantiles(values, target, position);
                 let range = &window.schema().metrics()[metric];
                 found.push((server, MetricForecast::new(metric, Method::Tft, newest[0], values, range)));

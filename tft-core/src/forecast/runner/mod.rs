@@ -81,12 +81,35 @@ mod with_network {
             Ok(())
         }
 
+        /// Adds the forecasts that the model can make to those of one server, the only one of `fleet`.
+        ///
+        /// # Errors
+        /// As [`run`](Self::run).
+        pub(in crate::forecast) fn run_one(
+            &self,
+            window: &RollingWindow,
+            view: &ServerView<'_>,
+            config: &ForecasterConfig,
+            fleet: &mut FleetForecast,
+        ) -> Result<(), Error> {
+            let found = match self {
+                Self::Univariate(runner) => runner.run_one(window, view, config, fleet),
+                Self::Dataset(runner) => runner.run_one(window, view, fleet),
+            };
+            fleet.servers[0].metrics.extend(found?.into_iter().map(|(_, forecast)| forecast));
+            Ok(())
+        }
+
         /// Returns the bytes that are kept of series from one forecast to the next.
         pub(in crate::forecast) fn kept_bytes(&self) -> usize {
             match self {
                 Self::Univariate(_) => 0,
                 Self::Dataset(runner) => runner.kept_bytes(),
             }
+        }
+
+        pub(in crate::forecast) fn is_univariate(&self) -> bool {
+            matches!(self, Self::Univariate(_))
         }
 
         /// Runs one server and keeps what the network saw and answered.
@@ -135,7 +158,7 @@ mod without_network {
     use crate::forecast::{FleetForecast, ForecasterConfig};
     use crate::model::Model;
     use crate::schema::Schema;
-    use crate::window::RollingWindow;
+    use crate::window::{RollingWindow, ServerView};
 
     /// Nothing: no value of this type exists.
     #[derive(Debug)]
@@ -151,7 +174,21 @@ mod without_network {
             match *self {}
         }
 
+        pub(in crate::forecast) fn run_one(
+            &self,
+            _: &RollingWindow,
+            _: &ServerView<'_>,
+            _: &ForecasterConfig,
+            _: &mut FleetForecast,
+        ) -> Result<(), Error> {
+            match *self {}
+        }
+
         pub(in crate::forecast) fn kept_bytes(&self) -> usize {
+            match *self {}
+        }
+
+        pub(in crate::forecast) fn is_univariate(&self) -> bool {
             match *self {}
         }
 

@@ -66,6 +66,19 @@ impl UnivariateRunner {
         })
     }
 
+    /// Forecasts the series of one server that the model takes.
+    pub(super) fn run_one(
+        &self,
+        window: &RollingWindow,
+        view: &ServerView<'_>,
+        config: &ForecasterConfig,
+        fleet: &FleetForecast,
+    ) -> Result<Vec<Found>, Error> {
+        let mut block = Block::default();
+        self.collect(0, view, window.schema().metrics().len(), fleet.origin, &mut block);
+        self.run_pending(window.schema(), config.block_windows, &mut block, fleet)
+    }
+
     /// Adds the series of a server that the model takes.
     fn collect(&self, server: usize, view: &ServerView<'_>, metrics: usize, origin: Step, block: &mut Block) {
         block.history.resize(self.encoding.history_steps(), f32::NAN);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use super::Architecture;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 use crate::time::abbreviate;
 
 /// A list of columns or variables, by the field that holds it.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::problems::Problems;
 use crate::error::{Error, ErrorKind};
+use crate::problems::Problems;
 
 /// The shape of a Temporal Fusion Transformer.
 ///

@@ -27,7 +27,7 @@ pub use source::{ClockFeature, FleetStatistic, Source};
 pub use univariate::{EncodedHistories, History, UnivariateEncoding};
 
 use super::architecture::Architecture;
-use super::problems::Problems;
+use crate::problems::Problems;
 
 /// How history becomes tensors, and network outputs become predictions.
 #[derive(Debug, Clone, Serialize, Deserialize)]

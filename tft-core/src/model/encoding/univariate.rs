@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::architecture::Architecture;
 use crate::model::batch::{NetworkOutput, TensorBatch};
 use crate::model::calibration::Calibration;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 use crate::quantile::QuantileLevels;
 use crate::schema::MetricKind;
 use crate::time::{StepLength, Timestamp};

@@ -59,13 +59,15 @@ fn encode_record(record: &Record, out: &mut Vec<u8>) {
             bits.fold(0, |bitmap, bit| bitmap | bit)
         }));
     }
-    if is_complete {
-        out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        return;
+    let start = out.len();
+    out.resize(start + size_of_val(values), 0);
+    let (places, _) = out[start..].as_chunks_mut();
+    let mut written = 0;
+    for (place, value) in places.iter_mut().zip(values.iter().filter(|value| !value.is_nan())) {
+        *place = value.to_le_bytes();
+        written += 1;
     }
-    for value in values.iter().filter(|value| !value.is_nan()) {
-        out.extend_from_slice(&value.to_le_bytes());
-    }
+    out.truncate(start + written * size_of::<f32>());
 }
 
 /// Names of servers and profiles have at most 100 bytes.

@@ -8,6 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::body::Key;
+use super::number::number;
 use super::scan::as_sent;
 use crate::schema::{Profile, Schema, ServerName, Status};
 use crate::time::Timestamp;
@@ -57,6 +58,20 @@ impl Field {
             _ if schema.is_server_name_field(key) => Self::Server,
             _ => Self::Unknown,
         }
+    }
+}
+
+/// A value as it stands in the text.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a> {
+    pub(super) text: &'a str,
+    /// What it is as a number, if that was seen in passing.
+    pub(super) number: Option<f64>,
+}
+
+impl<'a> From<&'a str> for Raw<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, number: None }
     }
 }
 
@@ -161,23 +176,23 @@ impl<'d, 'a> Draft<'d, 'a> {
     }
 
     /// Takes a field; `raw` is its value as JSON has it.
-    pub(super) fn read(&mut self, (key, field): (&str, Field), raw: &'a str) {
+    pub(super) fn read(&mut self, (key, field): (&str, Field), raw: Raw<'a>) {
         if let Err(reason) = self.read_field(field, raw) {
-            let value = if matches!(reason, Reason::Duplicate) { "" } else { as_sent(raw) };
+            let value = if matches!(reason, Reason::Duplicate) { "" } else { as_sent(raw.text) };
             self.fault.get_or_insert_with(|| Fault::new(key.to_owned(), value, reason));
         }
     }
 
-    fn read_field(&mut self, field: Field, raw: &'a str) -> Result<(), Reason> {
+    fn read_field(&mut self, field: Field, raw: Raw<'a>) -> Result<(), Reason> {
         match field {
             Field::Metric(metric) => {
                 self.seen.note(metric)?;
                 self.read_metric(metric, raw)
             }
-            Field::Timestamp => self.read_timestamp(raw),
-            Field::Profile => self.read_profile(raw),
-            Field::Status => self.read_status(raw),
-            Field::Server => self.read_server(raw),
+            Field::Timestamp => self.read_timestamp(raw.text),
+            Field::Profile => self.read_profile(raw.text),
+            Field::Status => self.read_status(raw.text),
+            Field::Server => self.read_server(raw.text),
             Field::Ignored => Ok(()),
             Field::Unknown => {
                 self.unknown_fields += 1;
@@ -186,12 +201,13 @@ impl<'d, 'a> Draft<'d, 'a> {
         }
     }
 
-    fn read_metric(&mut self, metric: usize, raw: &str) -> Result<(), Reason> {
-        if raw == "null" {
-            return Ok(());
-        }
+    fn read_metric(&mut self, metric: usize, raw: Raw<'_>) -> Result<(), Reason> {
+        let value = match raw.number {
+            Some(value) => value,
+            None if raw.text == "null" => return Ok(()),
+            None => number(raw.text).ok_or(Reason::NotANumber)?,
+        };
         let definition = &self.schema.metrics()[metric];
-        let value = number(raw).ok_or(Reason::NotANumber)?;
         if let Some(reason) = fault_of_value(definition, value) {
             return Err(reason);
         }
@@ -252,43 +268,10 @@ impl<'de> Visitor<'de> for EntryVisitor<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
             let field = Field::of(&key, self.draft.schema);
-            self.draft.read((&key, field), value.get());
+            self.draft.read((&key, field), value.get().into());
         }
         Ok(())
     }
-}
-
-/// Reads a raw JSON value that is a number; one beyond the range of `f64` becomes infinite.
-fn number(raw: &str) -> Option<f64> {
-    let is_number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    is_number.then(|| short_decimal(raw).or_else(|| raw.parse().ok())).flatten()
-}
-
-/// Reads a decimal number of few digits without an exponent, as metrics are: with digits and a power of ten that `f64`
-/// holds exactly, one division rounds as the standard library's parser does.
-fn short_decimal(raw: &str) -> Option<f64> {
-    /// Integers of so many digits are exact, and so are these powers of ten.
-    const DIGITS_MAX: usize = 15;
-    const POWERS: [f64; DIGITS_MAX + 1] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    let magnitude = raw.strip_prefix('-').unwrap_or(raw);
-    if magnitude.len() > DIGITS_MAX + 1 {
-        return None;
-    }
-    let (mut digits, mut point) = (0_u64, None);
-    for (at, byte) in magnitude.bytes().enumerate() {
-        match byte {
-            b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(at),
-            _ => return None,
-        }
-    }
-    if digits >= 1_000_000_000_000_000 {
-        return None;
-    }
-    let decimals = point.map_or(0, |point| magnitude.len() - point - 1);
-    let value = digits as f64 / POWERS[decimals];
-    Some(if magnitude.len() < raw.len() { -value } else { value })
 }
 
 /// Reads a raw JSON value that is a string.
@@ -298,18 +281,4 @@ fn text(raw: &str) -> Result<Cow<'_, str>, Reason> {
         return Ok(Cow::Borrowed(inner));
     }
     serde_json::from_str(raw).map(Cow::Owned).map_err(|_| Reason::NotText)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn short_decimals_are_those_of_the_standard_library(text in r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,16})?") {
-            prop_assert_eq!(number(&text).map(f64::to_bits), text.parse::<f64>().ok().map(f64::to_bits));
-        }
-    }
 }

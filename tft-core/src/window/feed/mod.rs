@@ -5,6 +5,7 @@
 
 mod body;
 mod entry;
+mod number;
 mod plain;
 mod scan;
 
@@ -146,6 +147,11 @@ impl Feed {
             errors: Vec::new(),
             unknown_fields: 0,
         }
+    }
+
+    fn reserve(&mut self, records: usize) {
+        self.records.reserve(records);
+        self.positions.reserve(records);
     }
 
     pub(super) fn push(&mut self, index: usize, record: Result<Record, Fault>) {

@@ -4,8 +4,8 @@
 //! nested values, escapes or bare `NaN`, and whatever is wrong with the text as a whole, is left to the general
 //! parser, which starts anew.
 
-use super::entry::{Draft, Field, Recent};
-use super::{Feed, FeedLimits};
+use super::entry::{Draft, Field, Raw, Recent};
+use super::{Feed, FeedLimits, number};
 use crate::schema::Schema;
 
 /// Parses `{"records":[{…},…]}` of flat records; none if the text has another form or is too large.
@@ -32,6 +32,10 @@ pub(super) fn parse(text: &str, schema: &Schema, limits: &FeedLimits) -> Option<
             record(&mut cursor, &mut keys, schema, &mut draft)?;
             let (record, unknown_fields) = draft.finish();
             feed.unknown_fields += unknown_fields;
+            if count == 0 {
+                // The others are about as long as the first.
+                feed.reserve((text.len() / cursor.at).min(limits.records_max));
+            }
             feed.push(count, record);
             count += 1;
             if !cursor.goes_on(b']')? {
@@ -116,6 +120,10 @@ impl<'a> Cursor<'a> {
 
     /// Moves past a byte, and the space before it, if it is there.
     fn takes(&mut self, byte: u8) -> bool {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return true;
+        }
         self.skip_space();
         let is_there = self.peek() == Some(byte);
         self.at += usize::from(is_there);
@@ -159,49 +167,25 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a value that is no list and no object, as it stands in the text.
-    fn value(&mut self) -> Option<&'a str> {
+    fn value(&mut self) -> Option<Raw<'a>> {
         self.skip_space();
         let start = self.at;
-        match self.peek()? {
-            b'"' => return self.string(),
-            b'-' | b'0'..=b'9' => self.number()?,
+        let rest = &self.text.as_bytes()[start..];
+        let mut number = None;
+        match rest.first()? {
+            b'"' => return self.string().map(Raw::from),
+            b'-' | b'0'..=b'9' => {
+                let (length, short) = number::scan(rest)?;
+                number = short;
+                self.at += length;
+            }
             _ => {
-                let rest = &self.text.as_bytes()[start..];
                 let literal =
                     ["null", "true", "false"].into_iter().find(|word| rest.starts_with(word.as_bytes()))?;
                 self.at += literal.len();
             }
         }
-        Some(&self.text[start..self.at])
-    }
-
-    /// Moves past a number of JSON's grammar.
-    fn number(&mut self) -> Option<()> {
-        self.at += usize::from(self.peek() == Some(b'-'));
-        let starts_with_zero = self.peek() == Some(b'0');
-        let integer_digits = self.digits()?;
-        if starts_with_zero && integer_digits > 1 {
-            return None;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    /// Moves past digits, at least one, and returns how many.
-    fn digits(&mut self) -> Option<usize> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        (self.at > start).then(|| self.at - start)
+        Some(Raw { text: &self.text[start..self.at], number })
     }
 }
 

@@ -4,11 +4,13 @@
 //! they come from, so that every message names the setting and its value in the same way. Secrets have no flag,
 //! because other users can see a process's arguments.
 
+mod alerts;
 mod browsers;
 mod keys;
 mod limits;
 mod log;
 mod network;
+mod notify;
 mod rates;
 mod storage;
 mod stream;
@@ -20,6 +22,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use alerts::AlertSettings;
 pub use browsers::BrowserSettings;
 pub(crate) use keys::minutes;
 pub use keys::{KeySettings, TokenSettings};
@@ -27,6 +30,7 @@ pub use limits::LimitSettings;
 pub use log::LogSettings;
 pub use network::NetworkSettings;
 pub(crate) use network::parse_port;
+pub use notify::NotifySettings;
 pub use rates::RateSettings;
 pub use storage::StorageSettings;
 pub use stream::StreamSettings;
@@ -68,9 +72,15 @@ pub struct Settings {
     /// `[stream]`
     #[command(flatten)]
     pub stream: StreamSettings,
+    /// `[alerts]`
+    #[command(flatten)]
+    pub alerts: AlertSettings,
     /// `[log]`
     #[command(flatten)]
     pub log: LogSettings,
+    /// `[notify]`
+    #[command(flatten)]
+    pub notify: NotifySettings,
 }
 
 impl Settings {
@@ -131,7 +141,9 @@ impl Settings {
         self.browsers.apply(&mut config)?;
         self.limits.apply(&mut config)?;
         self.stream.apply(&mut config)?;
+        self.alerts.apply(&mut config)?;
         self.log.apply(&mut config)?;
+        self.notify.apply(&mut config, secrets)?;
         config.check()?;
         Ok(config)
     }

@@ -2,7 +2,7 @@
 
 use super::Frame;
 use super::window::Window;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 /// A categorical column and the codes of its labels.
 pub(super) struct CategoricalColumn<'a> {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::{DatasetEncoding, FillValue};
 use crate::model::architecture::Architecture;
 use crate::model::encoding::normalizer::{GroupNorm, Normalizer};
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 impl DatasetEncoding {
     /// Collects what is wrong with an encoding for a network whose own shape is in order.

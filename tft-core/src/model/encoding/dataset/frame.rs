@@ -11,7 +11,7 @@ use super::window::Window;
 use crate::error::{Error, ErrorKind};
 use crate::model::encoding::normalizer::{CenterScale, GroupKey, Normalizer};
 use crate::model::encoding::rows::{LabelColumn, Rows};
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 /// Rows with what is known of all of them while their windows are encoded.
 pub(super) struct Frame<'a> {

@@ -27,7 +27,7 @@ use super::normalizer::{EncoderFit, Normalizer};
 use super::rows::Rows;
 use super::source::Source;
 use crate::error::Error;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 /// The parameters of a `TimeSeriesDataSet`, under their own names.
 #[allow(clippy::struct_excessive_bools, reason = "the reference has these switches")]

@@ -5,7 +5,7 @@ use super::{FillValue, Frame};
 use crate::error::Error;
 use crate::model::encoding::normalizer::{EncoderFit, Layout, Normalizer};
 use crate::model::encoding::rows::Numbers;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 /// A real column and what its values are made of.
 pub(super) struct RealColumn<'a> {

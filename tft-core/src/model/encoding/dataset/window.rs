@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{EncodedRows, Frame};
 use crate::error::{Error, ErrorKind};
 use crate::model::encoding::normalizer::EncoderFit;
-use crate::model::problems::Problems;
+use crate::problems::Problems;
 
 /// The steps of one group that become a window, gaps filled with the row before.
 #[derive(Debug)]
