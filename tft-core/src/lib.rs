@@ -40,6 +40,7 @@
 //!   alert per server and [`Rule`], which an operator writes in a [`RuleFile`].
 //! - A [`CascadeDetector`] finds metrics that leave their usual range on several servers at once; a [`DriftTracker`] says
 //!   whether earlier forecasts came true as often as they said. A [`Monitor`] calls all of these in order.
+//! - The [`history`] keeps what happened to alerts and how the fleet was, for as long as it is told to.
 //!
 //! # What it is not
 //! It reads no clock, no environment and no network and writes no logs: time comes in as an argument, and what to do
@@ -53,7 +54,7 @@
 //! | `burn` | yes | the network on burn: the meaning of a model, and other devices |
 //! | `default-model` | yes | the built-in model's weights |
 //! | `arrow` | with `parquet` | [`arrow`]: samples in and steps out as record batches |
-//! | `parquet` | yes | [`store`]: the window in a checkpoint and a log; the original system's pickle |
+//! | `parquet` | yes | [`store`]: the window in a checkpoint and a log; the original system's pickle; [`history`] |
 //! | `encryption` | no | keys for [`store`]: its files encrypted with AES-256-GCM |
 //!
 //! Features only add. Without any there are the window, the model's encodings, the fallback, risk and alerts;
@@ -73,6 +74,8 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod forecast;
+#[cfg(feature = "parquet")]
+pub mod history;
 pub mod model;
 pub mod monitor;
 pub mod offline;

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{ServiceError, in_one_line};
 use crate::explain::Asked;
+use crate::history::{HistoryFeed, HistoryWriter};
 use crate::metrics::Metrics;
 use crate::persistence::{self, Checkpointer};
 use crate::self_watch::{self, Moment, SelfWatch};
@@ -42,6 +43,7 @@ pub(crate) struct Background {
     checkpoints: JoinHandle<Result<(), ServiceError>>,
     /// Dropping it stops the thread that syncs the log.
     stop_syncs: Option<Sender<()>>,
+    history: Option<HistoryWriter>,
 }
 
 /// What the inference thread works with.
@@ -55,6 +57,7 @@ struct Inference {
     is_stopping: Arc<AtomicBool>,
     self_watch: SelfWatch,
     last: Option<LastRun>,
+    history: Option<HistoryFeed>,
     /// Dropped when the thread ends, for whatever reason.
     _ended: oneshot::Sender<()>,
 }
@@ -66,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) commands: Receiver<Command>,
     pub(crate) wake: WakeChannel,
     pub(crate) self_watch: SelfWatch,
+    pub(crate) history: (Option<HistoryWriter>, Option<HistoryFeed>),
 }
 
 /// For what, and when, the newest snapshot was made.
@@ -96,7 +100,8 @@ impl Background {
         state: &Arc<ServiceState>,
         parts: Parts,
     ) -> Result<Self, ServiceError> {
-        let Parts { clock, metrics, commands, wake: (wake, woken), self_watch } = parts;
+        let Parts { clock, metrics, commands, wake: (wake, woken), self_watch, history } = parts;
+        let (history, history_feed) = history;
         let (ended, inference_ended) = oneshot::channel();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let inference = Inference {
@@ -109,6 +114,7 @@ impl Background {
             is_stopping: Arc::clone(&is_stopping),
             self_watch,
             last: None,
+            history: history_feed,
             _ended: ended,
         };
         let inference = spawn("inference", move || inference.run(&woken))?;
@@ -117,7 +123,16 @@ impl Background {
         let interval = config.intervals.checkpoint;
         let checkpoints = spawn("checkpoints", move || checkpointer.run(&stopped, interval))?;
         let stop_syncs = start_syncs(config, state)?;
-        Ok(Self { is_stopping, wake, inference, inference_ended, stop_checkpoints, checkpoints, stop_syncs })
+        Ok(Self {
+            is_stopping,
+            wake,
+            inference,
+            inference_ended,
+            stop_checkpoints,
+            checkpoints,
+            stop_syncs,
+            history,
+        })
     }
 
     /// Resolves if the inference thread ends before it is told to.
@@ -136,7 +151,11 @@ impl Background {
         drop(self.stop_syncs);
         drop(self.stop_checkpoints);
         let saved = self.checkpoints.join().unwrap_or(Err(ServiceError::ThreadPanicked));
-        if !is_finished_soon(&self.inference) {
+        let is_finished = is_finished_soon(&self.inference);
+        // After the last forecast that is waited for.
+        let written = self.history.map_or(Ok(()), HistoryWriter::stop);
+        let saved = saved.and(written);
+        if !is_finished {
             tracing::info!("a forecast is still being made and is given up");
             return saved;
         }
@@ -289,6 +308,9 @@ impl Inference {
         let transitions = &view.assessment.transitions;
         let resolved = transitions.iter().filter(|change| change.alert.state == AlertState::Resolved).count();
         self.metrics.alerts_resolved.add(resolved as u64);
+        if let Some(history) = &mut self.history {
+            history.take(&view, self.clock.monotonic());
+        }
         self.state.publish(Snapshot::new(view));
     }
 }
@@ -338,7 +360,7 @@ fn is_finished_soon(thread: &JoinHandle<()>) -> bool {
     })
 }
 
-fn spawn<T: Send + 'static>(
+pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, ServiceError> {

@@ -39,6 +39,14 @@ pub enum ServiceError {
         /// What the operating system or the file's content says.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The history cannot be read or written.
+    #[error("TFT_HISTORY_DIR `{path}` cannot be used")]
+    History {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it, or what the operating system says.
+        source: tft_core::Error,
+    },
     /// The original system's pickle cannot be taken over.
     #[error("`{path}` cannot be migrated")]
     Migration {

@@ -45,6 +45,7 @@ mod demo;
 mod engine;
 mod error;
 mod explain;
+mod history;
 mod http;
 mod hub;
 mod intake;

@@ -34,6 +34,10 @@ impl<W> Hashing<W> {
         Self { sink, crc32c: 0, bytes: 0 }
     }
 
+    pub(super) fn into_sink(self) -> W {
+        self.sink
+    }
+
     /// Returns the footer keys for the bytes so far.
     pub(super) fn footer_keys(&self) -> [KeyValue; 2] {
         [(BYTES_KEY, self.bytes.to_string()), (CRC32C_KEY, crc32c_text(self.crc32c))]

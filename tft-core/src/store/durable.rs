@@ -285,6 +285,11 @@ impl Store {
         self.place.as_ref().map(|place| &*place.path)
     }
 
+    /// Returns how its files are kept; none if the window is kept nowhere.
+    pub fn config(&self) -> Option<&StoreConfig> {
+        self.place.as_ref().map(|place| &place.config)
+    }
+
     /// Returns the window, locked: feeds wait while it is held. For longer work, clone it.
     pub fn window(&self) -> WindowGuard<'_> {
         WindowGuard(self.lock())

@@ -58,13 +58,19 @@ pub(super) enum StoreError {
 /// A failure together with the file that it is about.
 #[derive(Debug)]
 struct AtPath {
+    what: &'static str,
     path: PathBuf,
     error: StoreError,
 }
 
 impl StoreError {
     pub(super) fn at(self, path: &Path) -> Error {
-        Error::new(self.kind(), AtPath { path: path.to_owned(), error: self })
+        self.of("checkpoint", path)
+    }
+
+    /// Names the file as what it is.
+    pub(super) fn of(self, what: &'static str, path: &Path) -> Error {
+        Error::new(self.kind(), AtPath { what, path: path.to_owned(), error: self })
     }
 
     fn kind(&self) -> ErrorKind {
@@ -96,7 +102,7 @@ impl StoreError {
 
 impl std::fmt::Display for AtPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "checkpoint `{}`: {}", self.path.display(), self.error)
+        write!(f, "{} `{}`: {}", self.what, self.path.display(), self.error)
     }
 }
 

@@ -52,6 +52,7 @@ mod export;
 mod file;
 mod footer;
 mod guard;
+mod journal;
 #[cfg(feature = "encryption")]
 mod key;
 mod log;
@@ -64,6 +65,7 @@ mod report;
 mod rows;
 mod sealing;
 mod storage;
+mod table_file;
 mod texts;
 mod values;
 mod write;
@@ -81,11 +83,14 @@ pub(crate) use recording::{RecordedFile, Recording};
 pub use report::{CheckpointReport, LogDamage, RecoveryReport, Removal, SetAside};
 pub use storage::{FileSystem, Storage, StorageFile};
 
+pub(crate) use journal::{Found, Journal, Replay};
+pub(crate) use sealing::Keyring;
+pub(crate) use table_file::{TableFile, replace_file, set_file_aside};
+
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::time::Timestamp;
 use crate::window::{RollingWindow, WindowConfig};
-use sealing::Keyring;
 
 /// Most bytes of a checkpoint that is loaded; it is read into memory as a whole.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;

@@ -74,7 +74,7 @@ fn caught<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
         .unwrap_or_else(|panic| Err(StoreError::Panicked { message: message_of(&*panic) }))
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> String {
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     abbreviate(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message"))
 }

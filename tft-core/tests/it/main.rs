@@ -38,6 +38,10 @@ mod forecaster;
 mod foreign_checkpoint;
 #[cfg(any(feature = "burn", feature = "engine"))]
 mod golden;
+#[cfg(feature = "parquet")]
+mod history;
+#[cfg(feature = "parquet")]
+mod history_crash;
 #[cfg(all(feature = "burn", feature = "parquet"))]
 mod imported;
 #[cfg(all(feature = "burn", feature = "default-model"))]

@@ -25,6 +25,8 @@ const _: () = {
     is_sync::<Notifier>();
     #[cfg(feature = "parquet")]
     is_sync::<tft_core::store::Store>();
+    #[cfg(feature = "parquet")]
+    is_sync::<tft_core::history::History>();
     is_send::<Forecaster>();
     is_send::<Monitor>();
 };

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use tft_core::alert::Policies;
+use tft_core::history::{HistoryRemoval, Query};
 use tft_core::{Error, Forecaster, ForecasterConfig};
 
 pub(crate) use self::models::{ModelError, ModelName, ModelSource, Models};
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::engine::{self, Facts};
 use crate::error::in_one_line;
 use crate::explain::Asked;
+use crate::history::HistoryHandle;
 use crate::state::ServiceState;
 
 /// What the inference thread is told to do.
@@ -41,6 +43,7 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     commands: mpsc::Sender<Command>,
     models: Models,
+    history: Option<HistoryHandle>,
     /// Held during a change: each takes a thread, of which there are few, and a model or a window in memory.
     changing: Mutex<Unfinished>,
 }
@@ -63,6 +66,8 @@ pub(crate) struct Removed {
     pub(crate) is_confirmed: bool,
     /// Whether the published predictions are without it.
     pub(crate) is_renewed: bool,
+    /// Rows of the history that were removed, or changed because they named it.
+    pub(crate) history_rows: u64,
     /// Corrupt files that were set aside earlier and may still name it.
     pub(crate) files_set_aside: usize,
 }
@@ -94,8 +99,14 @@ impl Admin {
             clock: Arc::clone(clock),
             commands,
             models: Models::new(config.model_dir.clone(), config.models_dir.clone()),
+            history: None,
             changing: Mutex::default(),
         }
+    }
+
+    /// Says what history a server's removal is also from.
+    pub(crate) fn with_history(self, history: Option<HistoryHandle>) -> Self {
+        Self { history, ..self }
     }
 
     /// Returns which models there are.
@@ -121,24 +132,33 @@ impl Admin {
         Ok(Reloaded { source, previous_id, facts })
     }
 
-    /// Removes a server from the window, its files, the alerts and the predictions, and looks whether it is gone.
+    /// Removes a server from the window, its files, the alerts, the predictions and the history, and looks whether it is
+    /// gone.
     ///
     /// # Errors
     /// [`AdminError::UnknownServer`], and [`AdminError::Store`] if a file could not be changed: the window has
     /// forgotten the server then, but the files may not have, until it is removed once more.
     pub(crate) fn remove_server(&self, name: &str) -> Result<Removed, AdminError> {
         let mut unfinished = self.alone()?;
-        if !self.knows(name) && !unfinished.contains(name) {
+        if !self.knows(name) && !unfinished.contains(name) && !self.is_in_history(name) {
             return Err(AdminError::UnknownServer(name.to_owned()));
         }
         unfinished.insert(name.to_owned());
         let removal = self.state.store().remove_server(name, self.clock.now()).map_err(AdminError::Store)?;
-        unfinished.remove(name);
+        // The inference thread makes no more history of it from there on.
         let renewed =
             self.ask(|answer| Command::Forget(name.to_owned(), answer)).is_ok_and(|done| done.is_ok());
-        let is_confirmed = renewed && !self.knows(name) && !self.is_in_checkpoint(name);
+        let history = self.remove_history(name)?;
+        unfinished.remove(name);
+        let is_confirmed =
+            renewed && !self.knows(name) && !self.is_in_checkpoint(name) && !self.is_in_history(name);
         tracing::info!(server = name, is_confirmed, "removed a server");
-        Ok(Removed { is_confirmed, is_renewed: renewed, files_set_aside: removal.set_aside.len() })
+        Ok(Removed {
+            is_confirmed,
+            is_renewed: renewed,
+            history_rows: history.rows_removed + history.rows_changed,
+            files_set_aside: removal.set_aside.len() + history.set_aside.len(),
+        })
     }
 
     /// Removes the files that were set aside, whatever they hold, and returns their names.
@@ -147,11 +167,28 @@ impl Admin {
     /// [`AdminError::Store`] if one could not be removed; those before it are gone then.
     pub(crate) fn discard_set_aside(&self) -> Result<Vec<String>, AdminError> {
         let _alone = self.alone()?;
-        let files = self.state.store().discard_set_aside().map_err(AdminError::Store)?;
+        let mut files = self.state.store().discard_set_aside().map_err(AdminError::Store)?;
+        if let Some(handle) = &self.history {
+            files.extend(handle.history.discard_set_aside().map_err(AdminError::Store)?);
+        }
         let names = files.iter().filter_map(|path| path.file_name());
         let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         tracing::info!(files = names.join(","), "removed the files that were set aside");
         Ok(names)
+    }
+
+    fn remove_history(&self, name: &str) -> Result<HistoryRemoval, AdminError> {
+        let Some(handle) = &self.history else { return Ok(HistoryRemoval::default()) };
+        let removed = handle.remove_server(name).ok_or(AdminError::NoAnswer)?;
+        removed.map_err(AdminError::Store)
+    }
+
+    /// A server that the window has forgotten may still be in the history; so may one whose history cannot be read.
+    fn is_in_history(&self, name: &str) -> bool {
+        let query = Query { server: Some(name.to_owned()), limit: 1, ..Query::default() };
+        self.history
+            .as_ref()
+            .is_some_and(|handle| handle.history.alerts(&query).map_or(true, |page| !page.rows.is_empty()))
     }
 
     fn knows(&self, name: &str) -> bool {

@@ -52,6 +52,13 @@ impl Display for Summary<'_> {
             }
             None => line("checkpoint", &"off, nothing is kept")?,
         }
+        match config.history.place.directory(config.persistence_file.as_deref()) {
+            Some(path) => {
+                let days = config.history.bounds.retention_days;
+                line("history", &format!("{} ({days} days)", path.display()))?;
+            }
+            None => line("history", &"off")?,
+        }
         line("keys", &self.keys)?;
         let is_open = !config.auth.is_development_mode() || config.insecure_no_auth;
         let otherwise = if is_open { "any" } else { "those of the loopback address" };

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod encryption;
+mod history;
 mod host;
 mod origin;
 mod secrets;
@@ -15,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use history::{HistoryKeeping, HistoryPlace};
 pub use host::HostPattern;
 use ipnet::IpNet;
 pub use origin::{AllowedOrigins, Origin};
@@ -65,6 +67,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// For how long steps are kept, and servers that have no newer ones; none means as long as there is room.
     pub retention: Option<Duration>,
+    /// What happened to alerts and how the fleet was, and for how long that is kept.
+    pub history: HistoryKeeping,
     /// A model directory; none means the built-in model.
     pub model_dir: Option<PathBuf>,
     /// The directory that holds one directory per model that can be changed to while the service runs; none means that
@@ -253,6 +257,7 @@ impl Default for Config {
             persistence_file: Some(PathBuf::from("inference_rolling_window.parquet")),
             store: StoreConfig::default(),
             retention: None,
+            history: HistoryKeeping::default(),
             model_dir: None,
             models_dir: None,
             rules_file: None,

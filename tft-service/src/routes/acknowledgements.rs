@@ -4,9 +4,10 @@ use hyper::StatusCode;
 use hyper::body::Body;
 use serde::Deserialize;
 use serde_json::json;
+use tft_core::history::EventKind;
 
-use super::Context;
 use super::silences::{change, key_id};
+use super::{Context, history};
 use crate::error::in_one_line;
 use crate::http::{Refusal, Reply, Request, json_of, read_json};
 use crate::layers::{Call, Outcome};
@@ -38,6 +39,8 @@ pub(super) async fn set(context: &Context, request: &mut Request) -> Result<Repl
         noted.ok_or_else(|| unknown(&alert))
     });
     let noted = noted.await?;
+    let said = (noted.by.as_str(), noted.comment.as_str());
+    history::record_about(context, &fingerprint, EventKind::Acknowledged, said).await;
     let reason = format!("alert `{fingerprint}` acknowledged");
     Ok(told(&AcknowledgedReply::new(fingerprint, Some(&noted)), reason))
 }
@@ -68,6 +71,8 @@ pub(super) async fn remove(context: &Context, request: &mut Request) -> Result<R
             .ok_or_else(|| Refusal::NotFound(format!("there is no acknowledged alert `{}`", shorten(&alert))))
     });
     taken.await?;
+    let who = key_id(request);
+    history::record_about(context, &fingerprint, EventKind::Unacknowledged, (&who, "")).await;
     let reason = format!("alert `{fingerprint}` not acknowledged any more");
     Ok(told(&AcknowledgedReply::new(fingerprint, None), reason))
 }

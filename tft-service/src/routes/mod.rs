@@ -22,6 +22,12 @@
 //! | GET | `/explain/{server}` | why a server's forecast is what it is | read | 30 |
 //! | POST | `/explain/{server}/what-if` | what would be forecast after another past | read | 30 |
 //! | GET | `/alerts/rules` | the rules in force, with how many alerts each has | read | 30 |
+//! | POST | `/alerts/{fingerprint}/notes` | that a note about an alert is kept | admin | 60 |
+//! | GET | `/historical/summary` | a time in figures | read | 60 |
+//! | GET | `/historical/alerts` | what happened to alerts, a page at a time | read | 60 |
+//! | GET | `/historical/server/{name}` | the same of one server | read | 60 |
+//! | GET | `/historical/environment` | how the fleet was, a page at a time | read | 60 |
+//! | GET | `/historical/export/{table}` | `alerts` or `environment` as CSV or Parquet | read | 60 |
 //! | GET | `/ws` | a live stream over a WebSocket; see `stream` | read, or in the first message | 60 |
 //! | GET | `/events` | the same as Server-Sent Events | read | 60 |
 //! | GET | `/metrics` | Prometheus's text format; open with `METRICS_OPEN` | read | 60 |
@@ -52,6 +58,7 @@ mod drift;
 mod explain;
 mod feed;
 mod health;
+mod history;
 mod metrics;
 mod models;
 mod openapi;
@@ -70,6 +77,8 @@ use std::task::{self, Poll};
 use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
+use tft_core::history::History;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use crate::admin::Admin;
@@ -94,6 +103,10 @@ pub(crate) struct Context {
     /// The whole reply of `GET /openapi.json`.
     pub(crate) openapi: Bytes,
     pub(crate) streams: Arc<Streams>,
+    /// Where what happened is kept; none if it is not.
+    pub(crate) history: Option<Arc<History>>,
+    /// One permit per export of the history that may be held in memory at a time.
+    pub(crate) exports: Arc<Semaphore>,
 }
 
 /// The end of every request's way: the handler of its route.
@@ -149,6 +162,12 @@ enum Endpoint {
     Explain,
     WhatIf,
     Rules,
+    AddNote,
+    HistorySummary,
+    AlertHistory,
+    ServerHistory,
+    Environment,
+    ExportHistory,
     WebSocket,
     Events,
     Metrics,
@@ -277,6 +296,54 @@ pub static ROUTES: &[Route] = &[
     Route::protected(Method::GET, "/alerts/rules", Scope::Read, Endpoint::Rules, alerts::describe_rules)
         .counted(RouteClass::Alerts)
         .doing("The rules in force"),
+    Route::protected(
+        Method::POST,
+        "/alerts/{fingerprint}/notes",
+        Scope::Admin,
+        Endpoint::AddNote,
+        history::describe_note,
+    )
+    .doing("Keeps a note about an alert"),
+    Route::protected(
+        Method::GET,
+        "/historical/summary",
+        Scope::Read,
+        Endpoint::HistorySummary,
+        history::describe_summary,
+    )
+    .doing("A time in figures"),
+    Route::protected(
+        Method::GET,
+        "/historical/alerts",
+        Scope::Read,
+        Endpoint::AlertHistory,
+        history::describe_alerts,
+    )
+    .doing("What happened to alerts"),
+    Route::protected(
+        Method::GET,
+        "/historical/server/{name}",
+        Scope::Read,
+        Endpoint::ServerHistory,
+        history::describe_server,
+    )
+    .doing("What happened to the alerts of a server"),
+    Route::protected(
+        Method::GET,
+        "/historical/environment",
+        Scope::Read,
+        Endpoint::Environment,
+        history::describe_environment,
+    )
+    .doing("How the fleet was"),
+    Route::protected(
+        Method::GET,
+        "/historical/export/{table}",
+        Scope::Read,
+        Endpoint::ExportHistory,
+        history::describe_export,
+    )
+    .doing("A table of the history as a file"),
     Route::protected(Method::GET, "/ws", Scope::Read, Endpoint::WebSocket, stream::describe_websocket)
         .authenticating_later()
         .doing("A live stream over a WebSocket"),
@@ -423,6 +490,12 @@ impl Route {
             Endpoint::Explain => explain::explain(context, request).await,
             Endpoint::WhatIf => explain::what_if(context, request).await,
             Endpoint::Rules => Ok(alerts::rules(state)),
+            Endpoint::AddNote => history::add_note(context, request).await,
+            Endpoint::HistorySummary => history::summary(context, request).await,
+            Endpoint::AlertHistory => history::alerts(context, request).await,
+            Endpoint::ServerHistory => history::server(context, request).await,
+            Endpoint::Environment => history::environment(context, request).await,
+            Endpoint::ExportHistory => history::export(context, request).await,
             Endpoint::WebSocket => stream::websocket(context, request),
             Endpoint::Events => stream::events(context, request),
             Endpoint::OpenApi => Ok(openapi::document(context)),

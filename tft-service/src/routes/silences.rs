@@ -6,9 +6,10 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tft_core::alert::{Matcher, Notifier, Silence, SilenceState};
+use tft_core::history::EventKind;
 use tft_core::time::Timestamp;
 
-use super::Context;
+use super::{Context, history};
 use crate::error::in_one_line;
 use crate::http::{Refusal, Reply, Request, json_of, read_json};
 use crate::layers::{Call, Outcome};
@@ -50,7 +51,9 @@ pub(super) async fn set(context: &Context, request: &mut Request) -> Result<Repl
         let silence = body.into_silence(&who, now)?;
         set_in(notifier, silence, now)
     });
-    Ok(told(&kept.await?, now, "set"))
+    let kept = kept.await?;
+    history::record_silence(context, &kept, EventKind::SilenceSet, &kept.created_by).await;
+    Ok(told(&kept, now, "set"))
 }
 
 pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
@@ -84,7 +87,9 @@ pub(super) async fn expire(context: &Context, request: &mut Request) -> Result<R
     let now = context.shared.clock.now();
     let ended =
         change(context, move |notifier| notifier.expire_silence(&id, now).ok_or_else(|| unknown(&id)));
-    Ok(told(&ended.await?, now, "ended"))
+    let ended = ended.await?;
+    history::record_silence(context, &ended, EventKind::SilenceExpired, &key_id(request)).await;
+    Ok(told(&ended, now, "ended"))
 }
 
 pub(super) fn describe_expire(operation: Operation<'_>) -> Operation<'_> {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
 use tft_core::store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::redirect::{Redirector, is_named};
 use super::{Server, UNKNOWN};
@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::explain::Explanations;
+use crate::history::{self, HistoryWriter, Kept};
 use crate::hub::Hub;
 use crate::intake::Intake;
 use crate::kept;
@@ -96,6 +97,8 @@ impl ServerBuilder {
             _ => None,
         };
         let audit = Audit::start(&config.audit)?;
+        let metrics = Arc::new(Metrics::new());
+        let kept = history::start(&config, &store, &clock, &metrics)?;
         let wake = wake_channel();
         let empty = engine.empty_view(clock.now())?;
         let needed_steps = engine.facts().history_steps_needed;
@@ -109,8 +112,12 @@ impl ServerBuilder {
         let explanations = Explanations::new(Arc::clone(&state), commands.clone());
         let rules =
             rules.map(|file| RuleWatch::new(file, engine.facts().schema.clone(), commands.clone(), &state));
-        let admin = Arc::new(Admin::new(&config, &state, &clock, commands));
-        let metrics = Arc::new(Metrics::new());
+        let (history, history_writer) = match kept {
+            Some(Kept { history, writer, feed }) => (Some(history), (Some(writer), Some(feed))),
+            None => (None, (None, None)),
+        };
+        let handle = history_writer.0.as_ref().map(HistoryWriter::handle);
+        let admin = Arc::new(Admin::new(&config, &state, &clock, commands).with_history(handle));
         let intake = Intake::new(&config.limits);
         register_service(&metrics, &state, &intake, &clock);
         register_certificate(&metrics, identity.as_ref());
@@ -119,7 +126,14 @@ impl ServerBuilder {
         let of_certificate = identity.clone();
         let certificate_end = move || of_certificate.as_ref().map(|identity| identity.not_after_seconds());
         let self_watch = SelfWatch::new(Arc::clone(&metrics), certificate_end)?;
-        let parts = Parts { clock: clock_too, metrics: metrics_too, commands: commanded, wake, self_watch };
+        let parts = Parts {
+            clock: clock_too,
+            metrics: metrics_too,
+            commands: commanded,
+            wake,
+            self_watch,
+            history: history_writer,
+        };
         let background = Background::start(&config, engine, &state, parts)?;
         let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
         let keys = Arc::new(keys);
@@ -138,7 +152,18 @@ impl ServerBuilder {
         register_streams(&metrics, &stream_counters);
         let planned = Planned::by_notifier(&state, &shared.clock);
         let shared_too = Arc::clone(&shared);
-        let context = Context { shared: shared_too, state, intake, admin, explanations, openapi, streams };
+        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let context = Context {
+            shared: shared_too,
+            state,
+            intake,
+            admin,
+            explanations,
+            openapi,
+            streams,
+            history,
+            exports,
+        };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let clock = Arc::clone(&shared.clock);
         let interval = config.tls.reload_interval;
@@ -168,6 +193,9 @@ impl ServerBuilder {
         self.listen(listener)?.run(std::future::pending()).await
     }
 }
+
+/// Most exports of the history at a time.
+const EXPORTS_MAX: usize = 2;
 
 fn register_certificate(metrics: &Metrics, identity: Option<&Arc<Identity>>) {
     let Some(identity) = identity.cloned() else { return };

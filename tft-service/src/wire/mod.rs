@@ -6,11 +6,13 @@
 mod alert_filter;
 mod alerts;
 mod cascade;
+mod csv;
 mod display;
 mod drift;
 mod explanation;
 mod export;
 mod feed;
+mod history;
 mod interest;
 mod live;
 mod model;
@@ -28,10 +30,14 @@ mod table;
 pub(crate) use alert_filter::AlertFilter;
 pub(crate) use alerts::{AlertsReply, render_alerts};
 pub(crate) use cascade::{CascadeHealthReply, CascadeStatusReply};
+pub(crate) use csv::{add_csv_rows, csv_head};
 pub(crate) use drift::{DriftReportReply, DriftStatusReply};
 pub(crate) use explanation::{ExplanationReply, WhatIfReply, render_explanation, render_what_if};
 pub(crate) use export::{ExportFormat, ServerExportReply, render_export};
 pub(crate) use feed::feed_schema;
+pub(crate) use history::{
+    AlertHistoryReply, EnvironmentReply, HistorySummaryReply, Lives, NoteReply, ServerHistoryReply, TimeRange,
+};
 pub(crate) use interest::{Interest, StreamName, shorten};
 pub(crate) use live::{LiveKind, render_alert_event, render_live, render_rows};
 pub(crate) use model::{ModelCard, ModelInfoReply, ModelsReply, ReloadReply};

@@ -45,6 +45,8 @@ pub(crate) struct RemovalReply {
     is_confirmed: bool,
     /// Whether predictions and alerts are without it already; otherwise they will be with the next forecast.
     is_forecast_renewed: bool,
+    /// Rows of the history that were about it or named it.
+    history_rows: u64,
     /// Files that were set aside earlier and are not searched: they may still name it. `DELETE /admin/set-aside`
     /// removes them.
     files_set_aside: usize,
@@ -95,8 +97,9 @@ impl ServerLine {
 
 impl RemovalReply {
     pub(crate) fn new(server: String, removed: &Removed) -> Self {
-        let Removed { is_confirmed, is_renewed, files_set_aside } = *removed;
-        Self { status: "deleted", server, is_confirmed, is_forecast_renewed: is_renewed, files_set_aside }
+        let Removed { is_confirmed, is_renewed, history_rows, files_set_aside } = *removed;
+        let is_forecast_renewed = is_renewed;
+        Self { status: "deleted", server, is_confirmed, is_forecast_renewed, history_rows, files_set_aside }
     }
 }
 

@@ -17,6 +17,7 @@ mod demo;
 mod explain;
 mod feed;
 mod harness;
+mod historical;
 mod hook;
 mod host;
 mod hostile_input;

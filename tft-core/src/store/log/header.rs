@@ -58,9 +58,14 @@ impl Header {
         }
     }
 
+    /// The head of a log that is not the window's: in place of metrics it has a name.
+    pub(in crate::store) fn named(name: &str, first_sequence: u64) -> Self {
+        Self { first_sequence, metrics: vec![name.to_owned()], states: Vec::new() }
+    }
+
     /// Returns the head of a document's file, which has its name in place of metrics.
     pub(in crate::store) fn of_document(name: &str) -> Self {
-        Self { first_sequence: 1, metrics: vec![name.to_owned()], states: Vec::new() }
+        Self::named(name, 1)
     }
 
     /// Returns whether frames of both headers mean the same.

@@ -19,7 +19,7 @@ use crate::store::log::header::BadHeader;
 
 /// No keys.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Keyring;
+pub(crate) struct Keyring;
 
 /// The key of a segment; there is none.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Keyring {
         Self
     }
 
-    pub(in crate::store) fn of(_: &StoreConfig) -> Self {
+    pub(crate) fn of(_: &StoreConfig) -> Self {
         Self
     }
 

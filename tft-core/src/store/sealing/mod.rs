@@ -14,11 +14,15 @@ mod sealed;
 use std::path::Path;
 
 #[cfg(not(feature = "encryption"))]
-pub(super) use absent::{Keyring, Seal, SegmentKey, is_sealed};
+pub(crate) use absent::Keyring;
+#[cfg(not(feature = "encryption"))]
+pub(super) use absent::{Seal, SegmentKey, is_sealed};
 #[cfg(feature = "encryption")]
 pub(super) use modular::is_sealed;
 #[cfg(feature = "encryption")]
-pub(super) use sealed::{Keyring, Seal, SegmentKey};
+pub(crate) use sealed::Keyring;
+#[cfg(feature = "encryption")]
+pub(super) use sealed::{Seal, SegmentKey};
 
 use bytes::Bytes;
 

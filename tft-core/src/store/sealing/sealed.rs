@@ -14,7 +14,7 @@ use crate::store::log::header::BadHeader;
 
 /// The keys of a store.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Keyring {
+pub(crate) struct Keyring {
     /// What is written is encrypted with it; plain if there is none.
     pub(super) present: Option<EncryptionKey>,
     /// Keys that files may still be encrypted with.
@@ -42,7 +42,7 @@ impl Keyring {
         Self { present: None, previous: Vec::new() }
     }
 
-    pub(in crate::store) fn of(config: &StoreConfig) -> Self {
+    pub(crate) fn of(config: &StoreConfig) -> Self {
         Self { present: config.key.clone(), previous: config.previous_keys.clone() }
     }
 

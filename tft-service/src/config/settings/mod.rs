@@ -6,6 +6,7 @@
 
 mod alerts;
 mod browsers;
+mod history;
 mod keys;
 mod limits;
 mod log;
@@ -24,6 +25,7 @@ use serde_json::{Map, Value};
 
 pub use alerts::AlertSettings;
 pub use browsers::BrowserSettings;
+pub use history::HistorySettings;
 pub(crate) use keys::minutes;
 pub use keys::{KeySettings, TokenSettings};
 pub use limits::LimitSettings;
@@ -51,6 +53,9 @@ pub struct Settings {
     /// `[storage]`
     #[command(flatten)]
     pub storage: StorageSettings,
+    /// `[history]`
+    #[command(flatten)]
+    pub history: HistorySettings,
     /// `[tls]`
     #[command(flatten)]
     pub tls: TlsSettings,
@@ -136,6 +141,7 @@ impl Settings {
         self.rates.apply(&mut config, secrets)?;
         self.network.apply(&mut config)?;
         self.storage.apply(&mut config)?;
+        self.history.apply(&mut config)?;
         // After the address and the checkpoint, which a self-signed certificate depends on.
         self.tls.apply(&mut config)?;
         self.browsers.apply(&mut config)?;
