@@ -102,6 +102,8 @@ fn fault_of_rule(value: &Value, keyword: &str, rule: &Value, schema: &Value) -> 
         "const" => value == rule,
         "enum" => rule.as_array()?.contains(value),
         "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+        "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
         "required" => {
             let names = rule.as_array()?;

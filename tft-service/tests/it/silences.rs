@@ -53,7 +53,7 @@ fn a_silence_shows_at_the_alerts_that_it_covers_from_its_beginning_to_its_end() 
         silence,
         json!({
             "id": "s00000001", "state": "active", "matchers": ["server=~\"ppdb.*\""], "starts_at": null,
-            "ends_at": "2026-01-05T14:00:00Z", "created_by": "default", "comment": "new disk",
+            "ends_at": "2026-01-05T14:00:00Z", "created_by": "key-bb190d49", "comment": "new disk",
         })
     );
     for alert in alerts(&server, "") {
@@ -127,7 +127,7 @@ fn an_acknowledgement_shows_until_it_is_taken_back() {
     assert_eq!(acknowledged[0]["acknowledged"], noted.json()["acknowledged"]);
     assert_eq!(
         (&acknowledged[0]["acknowledged"]["by"], &acknowledged[0]["acknowledged"]["comment"]),
-        (&json!("default"), &json!("on it"))
+        (&json!("key-bb190d49"), &json!("on it"))
     );
     // Without a body, in place of the one before.
     assert_eq!(server.with_key("POST", &path).send().json()["acknowledged"]["comment"], "");
