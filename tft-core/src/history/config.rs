@@ -73,6 +73,7 @@ impl HistoryConfig {
     }
 
     /// Returns the configuration of a store with the same keys.
+    #[cfg_attr(not(feature = "encryption"), allow(clippy::unused_self, reason = "there are no keys then"))]
     pub(super) fn keys(&self) -> StoreConfig {
         StoreConfig {
             #[cfg(feature = "encryption")]

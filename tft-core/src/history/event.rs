@@ -130,7 +130,7 @@ impl AlertEvent {
         (actor, note): (&str, &str),
     ) -> Result<Self, Error> {
         let (fingerprint, message) = (id.to_owned(), matchers.to_owned());
-        Self { at, kind, fingerprint, message, expires_at, ..Self::default() }.by(actor, note)
+        Self { at, kind, message, fingerprint, expires_at, ..Self::default() }.by(actor, note)
     }
 
     /// Describes a note about the alert that this row is about.

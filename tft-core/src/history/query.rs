@@ -146,7 +146,7 @@ impl History {
         }
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| has_more).map(|row| row.sequence());
+        let next = rows.last().filter(|_| has_more).map(R::sequence);
         Ok(Page { rows, next })
     }
 

@@ -122,14 +122,11 @@ fn rewrite<R: Erasable>(
     if removed + changed == 0 {
         return Ok(());
     }
-    match Segment::write(place, (file.day, file.first), &kept)? {
-        Some(segment) => {
-            held.segments.insert(file, segment);
-        }
-        None => {
-            remove(place, &segment.path)?;
-            held.segments.remove(&file);
-        }
+    if let Some(segment) = Segment::write(place, (file.day, file.first), &kept)? {
+        held.segments.insert(file, segment);
+    } else {
+        remove(place, &segment.path)?;
+        held.segments.remove(&file);
     }
     removal.rows_removed += removed;
     removal.rows_changed += changed;

@@ -255,6 +255,7 @@ impl<'b> Cells<'b> {
     }
 
     /// Reads a value that has a name on the wire: nothing if it is missing, and not at all if it is unknown.
+    #[allow(clippy::option_option, reason = "what is missing and what is unknown are told apart")]
     pub(super) fn word<T: DeserializeOwned>(&self, name: &str) -> Option<Option<T>> {
         let text = self.text(name);
         if text.is_empty() {

@@ -149,7 +149,9 @@ impl Audience {
     /// Puts alerts into their groups. One that has moved takes along what was told of it, and when.
     fn place(&mut self, sight: Sight<'_>) {
         let Self { receiver, told, groups } = self;
-        groups.values_mut().for_each(|group| group.members.clear());
+        for group in groups.values_mut() {
+            group.members.clear();
+        }
         for (fingerprint, alert) in sight.active {
             if !is_tellable(alert) || !receiver.selects(alert) {
                 continue;

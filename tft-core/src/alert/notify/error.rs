@@ -30,6 +30,10 @@ pub(super) enum NotifyError {
 
 impl NotifyError {
     /// Names a field whose value is not allowed.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "most callers have a number that is worked out for this"
+    )]
     pub(super) fn field(
         owner: impl Into<String>,
         field: &'static str,

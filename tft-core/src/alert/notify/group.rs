@@ -134,7 +134,7 @@ impl Group {
         let listed = alerts.into_iter().take(listed_max).cloned().collect();
         let message = Notification::new((receiver, key), self.labels.clone(), at, listed);
         self.flight = Some(Flight { receipt, until, contents });
-        Notification { receipt, truncated_count, ..message }
+        Notification { truncated_count, receipt, ..message }
     }
 
     /// Drops what is about a server.

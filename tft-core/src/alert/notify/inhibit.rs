@@ -70,7 +70,7 @@ impl InhibitRule {
 
 impl<'a> Inhibitor<'a> {
     /// Collects the sources from alerts in the order of their fingerprints; each is looked at once per rule.
-    pub(super) fn new(rules: &'a [InhibitRule], alerts: impl Iterator<Item = &'a Alert> + Clone) -> Self {
+    pub(super) fn new(rules: &'a [InhibitRule], alerts: &(impl Iterator<Item = &'a Alert> + Clone)) -> Self {
         let sources = rules.iter().map(|rule| {
             let mut sources: HashMap<_, Sources<'_>> = HashMap::new();
             for alert in

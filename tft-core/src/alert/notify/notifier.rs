@@ -252,7 +252,7 @@ impl Notifier {
         self.changes_at = self.silences.next_change(now);
         let silences = self.silences.index(now);
         let inhibitor =
-            Inhibitor::new(&self.config.inhibit_rules, self.active.values().map(|alert| &**alert));
+            Inhibitor::new(&self.config.inhibit_rules, &self.active.values().map(|alert| &**alert));
         let status = |fingerprint: &str, alert: &Alert| AlertStatus {
             silenced_by: silences.covering(alert, AlertStatus::LISTED_MAX),
             inhibited_by: inhibitor.inhibiting(alert),
@@ -269,7 +269,9 @@ impl Notifier {
         if self.has_observed {
             let Self { audiences, statuses, .. } = self;
             let is_suppressed = |fingerprint: &str| statuses.contains_key(fingerprint);
-            audiences.iter_mut().for_each(|audience| audience.assess(&is_suppressed, now));
+            for audience in audiences {
+                audience.assess(&is_suppressed, now);
+            }
         }
     }
 }

@@ -148,11 +148,7 @@ impl Silences {
             let is_ended_early = silence.starts_at == silence.ends_at;
             // A silence that was ended before it began has no length.
             let checked = Silence { ends_at: silence.ends_at.plus_millis(1), ..silence.clone() };
-            if is_ended_early {
-                checked.validate()?
-            } else {
-                silence.validate()?
-            };
+            (if is_ended_early { &checked } else { &silence }).validate()?;
             let id = silence.id.clone();
             if id.is_empty() || by_id.insert(id.clone(), silence).is_some() {
                 return Err(NotifyError::Duplicate { what: "silence", name: id });

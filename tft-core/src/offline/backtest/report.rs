@@ -128,6 +128,7 @@ fn write_table(f: &mut Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
     Ok(())
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }

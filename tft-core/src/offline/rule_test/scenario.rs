@@ -31,7 +31,7 @@ pub(super) struct Scenario<'f> {
     pub(super) expectations: Vec<(usize, &'f Expectation)>,
     frame: Frame,
     /// By server: each metric with its values.
-    series: BTreeMap<ServerName, Vec<(usize, Vec<f64>)>>,
+    series: SeriesByServer,
     statuses: Vec<(ServerName, RangeInclusive<usize>, Status)>,
     profiles: BTreeMap<ServerName, Profile>,
 }
@@ -89,6 +89,9 @@ pub(super) enum EntryError {
     #[error("there is no rule `{rule}`")]
     UnknownRule { rule: String },
 }
+
+/// The values of each metric, by its position, of each server.
+type SeriesByServer = BTreeMap<ServerName, Vec<(usize, Vec<f64>)>>;
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -167,8 +170,8 @@ impl<'f> Reader<'f, '_> {
         Ok(())
     }
 
-    fn series(&self) -> Result<BTreeMap<ServerName, Vec<(usize, Vec<f64>)>>, TestFileError> {
-        let mut series: BTreeMap<ServerName, Vec<(usize, Vec<f64>)>> = BTreeMap::new();
+    fn series(&self) -> Result<SeriesByServer, TestFileError> {
+        let mut series = SeriesByServer::new();
         for (index, given) in self.test.series.iter().enumerate() {
             let InputSeries { server, metric, .. } = given;
             let entry = || format!("series {} (`{server}` `{metric}`)", index + 1);
