@@ -171,16 +171,13 @@ impl Inference {
         let window = self.state.store().window();
         let (generation, origin) = (window.generation(), window.origin(self.clock.now()));
         drop(window);
-        let has_own_news = self.self_watch.look(self.moment());
         let is_due = is_due(self.last, generation, origin, self.clock.monotonic(), self.interval);
-        if !is_due && !has_own_news {
-            return;
-        }
-        if let Err(error) = self.renew(Engine::view) {
+        if is_due && let Err(error) = self.renew(Engine::view) {
             tracing::error!(error = in_one_line(&error), "the forecast failed");
-            if has_own_news && self.state.has_forecast() {
-                self.publish_own_news();
-            }
+        }
+        // After the forecast, so that a clock that has jumped does not make it old.
+        if self.self_watch.look(self.moment()) && self.state.has_forecast() {
+            self.publish_own_news();
         }
     }
 

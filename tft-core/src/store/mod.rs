@@ -36,9 +36,9 @@
 //! What the original wrote before it had Parquet is read by [`pickle`].
 //!
 //! Files of other programs load if they have such columns: text in any of Arrow's types or categorical, times of any
-//! unit with or without a zone, numbers of any width, further columns and indexes beside them; uncompressed or in
-//! snappy or zstd. `scripts/check_parquet.py` shows that pandas, fastparquet, DuckDB and Spark read what is written,
-//! `tests/fixtures/checkpoint/foreign.py` writes what is read.
+//! unit with or without a zone, numbers of any width and booleans as 0 and 1, further columns and indexes beside them;
+//! uncompressed or in snappy or zstd. `scripts/check_parquet.py` shows that pandas, fastparquet, DuckDB and Spark read
+//! what is written, `tests/fixtures/checkpoint/foreign.py` writes what is read.
 
 mod checksum;
 mod chunk;

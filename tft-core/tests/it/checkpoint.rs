@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMillisecondArray,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Encoding;
@@ -270,11 +271,13 @@ fn columns_may_have_other_types_and_aliases() {
     let mut renamed = without("server_name");
     renamed.push(("hostname", texts(&["ppdb001", "ppdb001"])));
     renamed.push(("load", Arc::new(Int64Array::from(vec![Some(3), None]))));
+    renamed.push(("java_cpu", Arc::new(BooleanArray::from(vec![Some(true), None]))));
     let (window, report) = decode(file(renamed, &[])).unwrap();
     let server = window.server("ppdb001").unwrap();
     assert_eq!(server.value(12, server.oldest_step()), Some(3.0));
     assert_eq!(server.value(12, server.newest_step()), None);
-    assert_eq!(report.missing_metrics.len(), 13);
+    assert_eq!(server.value(4, server.oldest_step()), Some(1.0));
+    assert_eq!(report.missing_metrics.len(), 12);
 }
 
 #[test]
@@ -306,7 +309,7 @@ fn a_file_that_does_not_fit_is_named_with_its_column() {
         message(with("server_name", floats(&[1.0, 2.0])), input),
         message(with("state", floats(&[1.0, 2.0])), input),
         message(with("cpu_user_pct", texts(&["1", "2"])), input),
-        message(with("load", Arc::new(BooleanArray::from(vec![true, false]))), input),
+        message(with("load", Arc::new(BinaryArray::from(vec![&b"1"[..], b"2"]))), input),
         message(with("cpu_user", floats(&[1.0, 2.0])), input),
         message(with("status", texts(&["OK", "OK"])), input),
         message(with("server_name", texts(&["ppdb001", "../etc"])), ErrorKind::Corrupt),
@@ -327,7 +330,7 @@ fn a_file_that_does_not_fit_is_named_with_its_column() {
     checkpoint: column `server_name` has the type Float64, expected is text
     checkpoint: column `state` has the type Float64, expected is text
     checkpoint: column `cpu_user_pct` has the type Utf8, expected is a number
-    checkpoint: column `load` has the type Boolean, expected is a number
+    checkpoint: column `load` has the type Binary, expected is a number
     checkpoint: has column `cpu_user`, which is another name of column `cpu_user_pct`
     checkpoint: has column `status`, which is another name of column `state`
     checkpoint: column `server_name` has `../etc` in row 1, expected is a server's name
