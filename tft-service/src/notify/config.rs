@@ -36,7 +36,7 @@ impl NotifyConfig {
         text: &str,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, NotifyConfigError> {
-        let table = toml::from_str(text).map_err(|error| NotifyConfigError::of(error.to_string().trim()))?;
+        let table = toml::from_str(text).map_err(|error| NotifyConfigError::of(&error.to_string().trim()))?;
         Self::from_table(table, &environment)
     }
 
@@ -46,7 +46,7 @@ impl NotifyConfig {
     /// [`NotifyConfigError`] if the file cannot be read, and as [`parse`](Self::parse).
     pub(crate) fn from_file(path: &Path, environment: Environment<'_>) -> Result<Self, NotifyConfigError> {
         let text = crate::auth::read_text("TFT_NOTIFY_CONFIG", path)
-            .map_err(|error| NotifyConfigError::of(error))?;
+            .map_err(|error| NotifyConfigError::of(&error))?;
         Self::parse(&text, environment)
     }
 
@@ -55,7 +55,7 @@ impl NotifyConfig {
         environment: Environment<'_>,
     ) -> Result<Self, NotifyConfigError> {
         let mut problems = Vec::new();
-        let public_url = match table.remove("public_url").map(public_url).transpose() {
+        let public_url = match table.remove("public_url").as_ref().map(public_url).transpose() {
             Ok(url) => url,
             Err(problem) => {
                 problems.push(problem);
@@ -90,7 +90,7 @@ impl NotifyConfig {
 }
 
 impl NotifyConfigError {
-    fn of(problem: impl ToString) -> Self {
+    fn of(problem: &impl ToString) -> Self {
         Self(vec![problem.to_string()])
     }
 }
@@ -140,7 +140,7 @@ fn plan(table: toml::Table, receivers: Vec<Plan>) -> Result<NotifierConfig, Stri
     Notifier::new(config.clone()).map(|_| config).map_err(|error| crate::error::in_one_line(&error))
 }
 
-fn public_url(value: toml::Value) -> Result<String, String> {
+fn public_url(value: &toml::Value) -> Result<String, String> {
     let text = value.as_str().unwrap_or_default().trim().trim_end_matches('/');
     let has_scheme = text.starts_with("https://") || text.starts_with("http://");
     let is_url =

@@ -154,7 +154,7 @@ fn result(result: &str) -> String {
 }
 
 const NOW: &str = "2026-01-05T12:00:30Z";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const FAILURES: &str = "tft_notification_failures_total{receiver=\"ops\"}";
 

@@ -34,7 +34,7 @@ struct NoteRequest {
 }
 
 /// Answers with figures of a time.
-pub(super) async fn summary(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn summary(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let asked = Asked::read(context, request, "1d")?;
     let (from, to) = (asked.rows.from, asked.rows.to);
     let summary = read(context, move |history| history.summary(from, to)).await?;
@@ -46,7 +46,7 @@ pub(super) fn describe_summary(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Answers with events, the newest first.
-pub(super) async fn alerts(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn alerts(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let asked = Asked::read(context, request, "1h")?;
     let rows = asked.rows;
     let (page, lives) = read(context, move |history| with_lives(history, &rows)).await?;
@@ -61,7 +61,7 @@ pub(super) fn describe_alerts(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Answers with events of one server, the newest first.
-pub(super) async fn server(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn server(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let mut asked = Asked::read(context, request, "1d")?;
     let name = Call::of(request).parameter.unwrap_or_default();
     asked.rows.server = Some(name.clone());
@@ -77,7 +77,7 @@ pub(super) fn describe_server(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Answers with snapshots of the fleet.
-pub(super) async fn environment(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn environment(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let asked = Asked::read(context, request, "1h")?;
     let rows = asked.rows;
     let page = read(context, move |history| history.snapshots(&rows)).await?;
@@ -91,7 +91,7 @@ pub(super) fn describe_environment(operation: Operation<'_>) -> Operation<'_> {
 }
 
 /// Answers with a table as a file.
-pub(super) async fn export(context: &Context, request: &Request) -> Result<Reply, Refusal> {
+pub(super) async fn export(context: &Context, request: &mut Request) -> Result<Reply, Refusal> {
     let query = Query::parse(request.uri().query())?;
     let format = match query.value("format").unwrap_or("csv") {
         "csv" => ExportFormat::Csv,
@@ -112,8 +112,8 @@ pub(super) async fn export(context: &Context, request: &Request) -> Result<Reply
             _ => written::<FleetSnapshot>(history, rows, format),
         }
     });
-    let (content, next) = exported.await?;
-    let mut reply = bytes(StatusCode::OK, format.media_type(), content);
+    let (body, next) = exported.await?;
+    let mut reply = bytes(StatusCode::OK, format.media_type(), body);
     let file = format!("history_{}_{}.{}", table.as_str(), asked.range.time_range, format.name());
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{file}\""));
     if let Ok(disposition) = disposition {

@@ -33,11 +33,9 @@ pub(super) fn describe(operation: Operation<'_>) -> Operation<'_> {
 }
 
 fn refusal_of(error: &AdminError) -> Refusal {
-    match error {
-        AdminError::Changing => Refusal::Conflict(error.message()),
-        _ => {
-            tracing::error!(error = error.message(), "files that were set aside could not be removed");
-            Refusal::Busy
-        }
+    if matches!(error, AdminError::Changing) {
+        return Refusal::Conflict(error.message());
     }
+    tracing::error!(error = error.message(), "files that were set aside could not be removed");
+    Refusal::Busy
 }

@@ -1,7 +1,8 @@
 //! What a service is built from.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
 
 use tft_core::store::Store;
 use tokio::sync::{Semaphore, watch};
@@ -89,25 +90,12 @@ impl ServerBuilder {
         let certificate = identity
             .clone()
             .map(|identity| Watch::new(identity, config.tls.renewal_days_before, clock.now()));
-        let redirect = match (redirect, &identity) {
-            (Some(listener), Some(identity)) => {
-                addresses_of(std::slice::from_ref(&listener))?;
-                Some((listener, redirector(&config, addresses.first(), identity)))
-            }
-            _ => None,
-        };
+        let redirect = redirect_of(redirect, &config, (addresses.first(), identity.as_ref()))?;
         let audit = Audit::start(&config.audit)?;
         let metrics = Arc::new(Metrics::new());
         let kept = history::start(&config, &store, &clock, &metrics)?;
         let wake = wake_channel();
-        let empty = engine.empty_view(clock.now())?;
-        let needed_steps = engine.facts().history_steps_needed;
-        let hub = Hub::new(Arc::new(Snapshot::new(empty)), config.stream.updates_queued_max);
-        kept::restore_alerts(&store, &mut engine, clock.now())?;
-        let notifier = kept::restore_notifier(&store, config.notify.plan.clone(), clock.now())?;
-        let state =
-            ServiceState::new(store, needed_steps, Arc::clone(&clock), (hub, notifier), wake.0.clone());
-        let state = Arc::new(state);
+        let state = Arc::new(state_of(store, &mut engine, (&config, &clock), wake.0.clone())?);
         let (commands, commanded) = mpsc::channel();
         let explanations = Explanations::new(Arc::clone(&state), commands.clone());
         let rules =
@@ -122,21 +110,16 @@ impl ServerBuilder {
         register_service(&metrics, &state, &intake, &clock);
         register_certificate(&metrics, identity.as_ref());
         let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
-        let (clock_too, metrics_too) = (Arc::clone(&clock), Arc::clone(&metrics));
-        let of_certificate = identity.clone();
-        let certificate_end = move || of_certificate.as_ref().map(|identity| identity.not_after_seconds());
-        let self_watch = SelfWatch::new(Arc::clone(&metrics), certificate_end)?;
         let parts = Parts {
-            clock: clock_too,
-            metrics: metrics_too,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
             commands: commanded,
             wake,
-            self_watch,
+            self_watch: self_watch(&metrics, identity.as_ref())?,
             history: history_writer,
         };
         let background = Background::start(&config, engine, &state, parts)?;
-        let keys = KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?;
-        let keys = Arc::new(keys);
+        let keys = Arc::new(KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?);
         let shared = Arc::new(Shared {
             limits: config.limits,
             clock,
@@ -151,10 +134,9 @@ impl ServerBuilder {
         let stream_counters = streams.counters();
         register_streams(&metrics, &stream_counters);
         let planned = Planned::by_notifier(&state, &shared.clock);
-        let shared_too = Arc::clone(&shared);
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let context = Context {
-            shared: shared_too,
+            shared: Arc::clone(&shared),
             state,
             intake,
             admin,
@@ -196,6 +178,39 @@ impl ServerBuilder {
 
 /// Most exports of the history at a time.
 const EXPORTS_MAX: usize = 2;
+
+/// What requests and threads share, with what was kept of alerts before.
+fn state_of(
+    store: Store,
+    engine: &mut Engine,
+    (config, clock): (&Config, &Arc<dyn Clock>),
+    wake: SyncSender<()>,
+) -> Result<ServiceState, ServiceError> {
+    let now = clock.now();
+    let empty = Snapshot::new(engine.empty_view(now)?);
+    let hub = Hub::new(Arc::new(empty), config.stream.updates_queued_max);
+    kept::restore_alerts(&store, engine, now)?;
+    let notifier = kept::restore_notifier(&store, config.notify.plan.clone(), now)?;
+    let needed_steps = engine.facts().history_steps_needed;
+    Ok(ServiceState::new(store, needed_steps, Arc::clone(clock), (hub, notifier), wake))
+}
+
+fn self_watch(metrics: &Arc<Metrics>, identity: Option<&Arc<Identity>>) -> Result<SelfWatch, ServiceError> {
+    let identity = identity.cloned();
+    let certificate_end = move || identity.as_ref().map(|identity| identity.not_after_seconds());
+    Ok(SelfWatch::new(Arc::clone(metrics), certificate_end)?)
+}
+
+/// The plain listener and where it leads to; only beside https.
+fn redirect_of(
+    listener: Option<TcpListener>,
+    config: &Config,
+    (address, identity): (Option<&SocketAddr>, Option<&Arc<Identity>>),
+) -> Result<Option<(TcpListener, Redirector)>, ServiceError> {
+    let Some((listener, identity)) = listener.zip(identity) else { return Ok(None) };
+    addresses_of(std::slice::from_ref(&listener))?;
+    Ok(Some((listener, redirector(config, address, identity))))
+}
 
 fn register_certificate(metrics: &Metrics, identity: Option<&Arc<Identity>>) {
     let Some(identity) = identity.cloned() else { return };

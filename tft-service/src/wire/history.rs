@@ -14,6 +14,7 @@ use super::alerts::utc;
 
 /// Which time a reply is about.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[allow(clippy::struct_field_names, reason = "the names are those that clients know")]
 pub(crate) struct TimeRange {
     /// As it was asked for; `custom` for given instants.
     pub(crate) time_range: String,
@@ -369,10 +370,11 @@ fn levels(event: &AlertEvent) -> (Option<&'static str>, Option<&'static str>) {
     let new = if event.state == Some(AlertState::Resolved) { Some("healthy") } else { level };
     let previous = match event.previous_state {
         None => None,
-        // Only the severity changed, and there are two.
+        // Only the severity changed; most rules have these two.
         before if before == event.state => match severity {
             Severity::Critical => Some(Severity::Warning.as_str()),
             Severity::Warning => Some(Severity::Critical.as_str()),
+            _ => None,
         },
         Some(_) => level,
     };

@@ -102,15 +102,15 @@ fn an_explanation_is_made_once_per_snapshot() {
     let server = growing();
     let first = server.get("/explain/ppdb001").body;
     assert_eq!(server.get("/explain/ppdb001").body, first);
-    assert_eq!(explanations(&server), 1.0, "the second one was kept");
+    assert_eq!(explanations(&server), 1, "the second one was kept");
     let question = json!({ "metric": "mem_used_pct", "change": { "scale": 0.5 }, "last_steps": 4 });
     ask(&server, "ppdb001", &question);
     ask(&server, "ppdb001", &question);
-    assert_eq!(explanations(&server), 3.0, "questions are not kept");
+    assert_eq!(explanations(&server), 3, "questions are not kept");
     server.feed_records(&history("ppdb002", 30, |_| 20.0));
     server.predictions_of(730);
     server.get("/explain/ppdb001");
-    assert_eq!(explanations(&server), 4.0, "a new snapshot has none yet");
+    assert_eq!(explanations(&server), 4, "a new snapshot has none yet");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn more_questions_than_can_wait_are_refused_and_the_service_goes_on() {
 }
 
 /// How many explanations and answers the inference thread has made.
-fn explanations(server: &TestServer) -> f64 {
+fn explanations(server: &TestServer) -> u64 {
     let text = server.get("/metrics").body;
     let line = text.lines().find(|line| line.starts_with("tft_explanations_total ")).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()

@@ -293,5 +293,6 @@ fn a_killed_service_has_every_note_that_was_answered() {
     let kept = ask(&process, "GET", &format!("/historical/alerts?fingerprint={fingerprint}&kind=note"), None);
     let kept = kept.json();
     let notes: Vec<_> = kept["alerts"].as_array().unwrap().iter().rev().map(|event| &event["note"]).collect();
-    assert_eq!(notes, (0..10).map(|number| format!("note {number}")).collect::<Vec<_>>());
+    let expected: Vec<_> = (0..10).map(|number| json!(format!("note {number}"))).collect();
+    assert_eq!(notes, expected.iter().collect::<Vec<_>>());
 }

@@ -88,7 +88,8 @@ fn an_alertmanager_holds_what_fires() {
     // Alertmanager tells the time by itself, and would take alerts of long ago for resolved.
     let now = std::time::UNIX_EPOCH.elapsed().unwrap();
     let start = tft_core::time::Timestamp::parse(crate::harness::NOW).unwrap();
-    server.clock.advance(now - Duration::from_millis(start.as_millis().try_into().unwrap()));
+    let started = Duration::from_millis(start.as_millis().try_into().unwrap());
+    server.clock.advance(now.checked_sub(started).unwrap());
     let step_ms = 300_000;
     let shift_ms = (now.as_millis() as i64 - start.as_millis()) / step_ms * step_ms;
     let records: Vec<_> = history("ppdb001", 30, |_| 99.0)

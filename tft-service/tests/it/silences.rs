@@ -9,6 +9,8 @@ use crate::client::Reply;
 use crate::harness::{KEY, TestServer, history};
 
 const READER: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+/// How the service calls the key that has no name.
+const KEY_ID: &str = "key-bb190d49";
 const FEEDER: &str = "7c6b5a4938271605f4e3d2c1b0a99887";
 
 fn lenient(config: &mut tft_service::Config) {
@@ -53,7 +55,7 @@ fn a_silence_shows_at_the_alerts_that_it_covers_from_its_beginning_to_its_end() 
         silence,
         json!({
             "id": "s00000001", "state": "active", "matchers": ["server=~\"ppdb.*\""], "starts_at": null,
-            "ends_at": "2026-01-05T14:00:00Z", "created_by": "key-bb190d49", "comment": "new disk",
+            "ends_at": "2026-01-05T14:00:00Z", "created_by": KEY_ID, "comment": "new disk",
         })
     );
     for alert in alerts(&server, "") {
@@ -127,7 +129,7 @@ fn an_acknowledgement_shows_until_it_is_taken_back() {
     assert_eq!(acknowledged[0]["acknowledged"], noted.json()["acknowledged"]);
     assert_eq!(
         (&acknowledged[0]["acknowledged"]["by"], &acknowledged[0]["acknowledged"]["comment"]),
-        (&json!("key-bb190d49"), &json!("on it"))
+        (&json!(KEY_ID), &json!("on it"))
     );
     // Without a body, in place of the one before.
     assert_eq!(server.with_key("POST", &path).send().json()["acknowledged"]["comment"], "");

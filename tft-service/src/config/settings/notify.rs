@@ -201,6 +201,7 @@ mod tests {
         applied.map(|()| config).map_err(|error| crate::error::in_one_line(&error))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "settings are optional")]
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

@@ -49,7 +49,7 @@ struct PostableAlert {
 impl Alertmanager {
     pub(super) fn build(settings: AlertmanagerSettings, builder: &mut Builder<'_>) -> Built<Self> {
         let AlertmanagerSettings { url, url_env, url_file, .. } = settings;
-        let endpoint = builder.endpoint(Source { text: url, variable: url_env, file: url_file });
+        let endpoint = builder.endpoint(&Source { text: url, variable: url_env, file: url_file });
         let variable = settings.authorization_env;
         let source = Source { text: None, variable, file: settings.authorization_file };
         let authorization = builder.optional("authorization", &source);

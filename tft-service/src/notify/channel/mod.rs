@@ -171,21 +171,20 @@ impl Builder<'_> {
         self.keep(read).flatten()
     }
 
-    fn endpoint(&mut self, source: Source) -> Option<Endpoint> {
-        let url = self.required("url", &source)?;
+    fn endpoint(&mut self, source: &Source) -> Option<Endpoint> {
+        let url = self.required("url", source)?;
         let parsed =
             Endpoint::parse(url.expose(), self.allow_http).map_err(|reason| format!("`url` {reason}"));
         self.keep(parsed)
     }
 
     fn client(&mut self, endpoint: Endpoint) -> Option<HttpClient> {
-        let connector = match endpoint.is_tls() {
-            true => {
-                let made = Connector::new(self.ca_file.as_deref())
-                    .map_err(|error| crate::error::in_one_line(&error));
-                Some(self.keep(made)?)
-            }
-            false => None,
+        let connector = if endpoint.is_tls() {
+            let made =
+                Connector::new(self.ca_file.as_deref()).map_err(|error| crate::error::in_one_line(&error));
+            Some(self.keep(made)?)
+        } else {
+            None
         };
         Some(HttpClient::new(endpoint, connector, self.timeouts))
     }

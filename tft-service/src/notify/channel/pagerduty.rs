@@ -29,6 +29,7 @@ pub(super) struct PagerDutySettings {
 }
 
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names are those of the interface")]
 struct Event<'a> {
     routing_key: &'a str,
     event_action: &'static str,
@@ -62,7 +63,7 @@ struct Details {
 impl PagerDuty {
     pub(super) fn build(settings: PagerDutySettings, builder: &mut Builder<'_>) -> Built<Self> {
         let url = settings.url.unwrap_or_else(|| DEFAULT_URL.to_owned());
-        let endpoint = builder.endpoint(Source { text: Some(url), ..Source::default() });
+        let endpoint = builder.endpoint(&Source { text: Some(url), ..Source::default() });
         let source =
             Source { text: None, variable: settings.routing_key_env, file: settings.routing_key_file };
         let routing_key = builder.required("routing_key", &source);

@@ -52,7 +52,7 @@ struct Attachment {
 impl Slack {
     pub(super) fn build(settings: SlackSettings, builder: &mut Builder<'_>) -> Built<Self> {
         let source = Source { text: None, variable: settings.url_env, file: settings.url_file };
-        let endpoint = builder.endpoint(source)?;
+        let endpoint = builder.endpoint(&source)?;
         Some(Self { client: builder.client(endpoint)?, channel: settings.channel })
     }
 

@@ -87,7 +87,7 @@ struct BodyAlert<'a> {
 impl Webhook {
     pub(super) fn build(settings: WebhookSettings, builder: &mut Builder<'_>) -> Built<Self> {
         let WebhookSettings { url, url_env, url_file, .. } = settings;
-        let endpoint = builder.endpoint(Source { text: url, variable: url_env, file: url_file });
+        let endpoint = builder.endpoint(&Source { text: url, variable: url_env, file: url_file });
         let secret = Source { text: None, variable: settings.secret_env, file: settings.secret_file };
         let key = match builder.optional("secret", &secret) {
             Some(secret) => builder.keep(SigningKey::parse(&secret)),
