@@ -23,7 +23,7 @@ fn main() {
     let config = WindowConfig { steps_per_server: 150, servers_max: servers, ..Default::default() };
     let mut window = RollingWindow::new(schema.clone(), config).expect("a valid configuration");
     feed(&mut window, &schema, servers, 0);
-    let forecaster =
+    let mut forecaster =
         Forecaster::without_model(STEP, ForecasterConfig::default()).expect("a valid configuration");
     let mut forecast = forecaster.forecast(&window, STEP.end_of(Step(2))).expect("a window that fits");
     let mut detector =

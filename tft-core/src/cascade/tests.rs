@@ -215,7 +215,7 @@ fn an_event_ends_when_its_break_has_passed() {
         let report = detector.report();
         assert_eq!(
             report.active.iter().any(|event| event.start == Step(burst)),
-            fleet.step - 1 >= burst && fleet.step - 1 <= burst + 3,
+            (burst..=burst + 3).contains(&(fleet.step - 1)),
             "step {}: {report:?}",
             fleet.step - 1 - burst
         );

@@ -41,10 +41,10 @@ pub(crate) fn transition(
 ) -> AlertEvent {
     let mut event = AlertEvent::default();
     event.at = at(minute);
-    event.server = server.to_owned();
-    event.profile = "generic".to_owned();
-    event.rule = rule.to_owned();
-    event.metric = "mem_used_pct".to_owned();
+    event.server = server.into();
+    event.profile = "generic".into();
+    event.rule = rule.into();
+    event.metric = "mem_used_pct".into();
     event.severity = Some(Severity::Critical);
     event.state = Some(state);
     event.since = Some(at(minute));

@@ -368,15 +368,19 @@ impl World {
         let now = at(self.now);
         match event {
             Event::Fleet { alerts, has_transitions } => {
-                self.change_fleet(alerts, *has_transitions, notifiers)
+                self.change_fleet(alerts, *has_transitions, notifiers);
             }
             Event::Silence(what, from, length) => {
                 let wanted = silence(SILENCED[*what], self.now + from, self.now + from + length);
-                notifiers.iter_mut().for_each(|notifier| drop(notifier.set_silence(wanted.clone(), now)));
+                for notifier in notifiers {
+                    let _ = notifier.set_silence(wanted.clone(), now);
+                }
             }
             Event::Expire(which) => {
                 let id = format!("s{:08}", which + 1);
-                notifiers.iter_mut().for_each(|notifier| drop(notifier.expire_silence(&id, now)));
+                for notifier in notifiers {
+                    notifier.expire_silence(&id, now);
+                }
             }
             Event::Acknowledge(which) => {
                 let name = &names()[*which];
@@ -388,7 +392,9 @@ impl World {
             }
             Event::Unacknowledge(which) => {
                 let name = &names()[*which];
-                notifiers.iter_mut().for_each(|notifier| drop(notifier.unacknowledge(name, now)));
+                for notifier in notifiers {
+                    notifier.unacknowledge(name, now);
+                }
                 self.acknowledged.remove(name);
             }
             Event::Nothing => {}
