@@ -3,6 +3,8 @@
 //! Run with `cargo bench -p benches --no-default-features --bench cascade`; `TFT_SERVERS` says how many servers, 10,000 by
 //! default.
 
+#![allow(clippy::print_stdout, reason = "the result is its output")]
+
 use std::time::{Duration, Instant};
 
 use tft_core::cascade::{CascadeConfig, CascadeDetector};
