@@ -67,7 +67,10 @@ impl Segment {
         let path = name.path(place.directory);
         let file = TableFile::read(place.storage, &path, place.keyring)?;
         let corrupt = |reason| Error::from(HistoryError::Corrupt { path: path.clone(), reason });
-        let version = file.key(VERSION_KEY).unwrap_or("");
+        let version = file.key(VERSION_KEY).unwrap_or_default();
+        if !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || version.is_empty() {
+            return Err(corrupt("it does not say its version"));
+        }
         if version != FORMAT_VERSION {
             let version = crate::time::abbreviate(version);
             return Err(HistoryError::Version { path: path.clone(), version }.into());

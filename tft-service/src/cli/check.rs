@@ -127,6 +127,7 @@ mod tests {
         tls               off, plain HTTP
         model             built-in
         checkpoint        inference_rolling_window.parquet (sync interval)
+        history           inference_rolling_window.history (90 days)
         keys              1 of TFT_API_KEY
         hosts             *.example.com
         clients           any

@@ -49,9 +49,8 @@ impl<'a> Message<'a> {
     /// Returns a line per alert.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> + 'a {
         self.notification.alerts.iter().map(|alert| {
-            let what = heading(alert);
-            let message = one_line(&alert.message);
-            format!("{what}: {message}")
+            let (what, text) = (heading(alert), one_line(text(alert)));
+            format!("{what}: {text}")
         })
     }
 
@@ -107,6 +106,11 @@ pub(crate) fn heading(alert: &Alert) -> String {
     one_line(&format!("[{state}] {} on {}", alert.rule, alert.server))
 }
 
+/// Returns what the rule says of an alert, and otherwise what was measured.
+pub(crate) fn text(alert: &Alert) -> &str {
+    alert.summary.as_ref().unwrap_or(&alert.message)
+}
+
 /// Returns the labels of an alert for other systems: its own, and `alertname`, `server`, `profile`, `metric` and
 /// `severity`. Names are made of letters, digits and `_`; empty values are left out.
 pub(crate) fn labels(alert: &Alert) -> BTreeMap<String, String> {
@@ -120,8 +124,10 @@ pub(crate) fn labels(alert: &Alert) -> BTreeMap<String, String> {
 /// Returns what an alert says beside its labels.
 pub(crate) fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
     let number = |value: Option<f64>| value.map(|value| value.to_string());
+    let measured = || alert.summary.as_ref().map(|_| alert.message.clone());
     let values = [
-        ("summary", Some(alert.message.clone())),
+        ("summary", Some(text(alert).to_owned())),
+        ("description", alert.description.clone().or_else(measured)),
         ("state", Some(alert.state.as_str().to_owned())),
         ("threshold", number(alert.threshold)),
         ("current_value", number(alert.current_value)),
@@ -188,6 +194,19 @@ pub(super) mod tests {
 
     fn message(notification: &Notification) -> Message<'_> {
         Message { notification, public_url: Some("https://tft.example.com") }
+    }
+
+    #[test]
+    fn what_a_rule_says_comes_before_what_was_measured() {
+        let mut alert = alert("ppdb001", "critical", "firing");
+        let measured = alert.message.clone();
+        assert_eq!((annotations(&alert)["summary"].as_str(), text(&alert)), (&*measured, &*measured));
+        assert!(!annotations(&alert).contains_key("description"));
+        alert.summary = Some("move a tenant".to_owned());
+        let told = annotations(&alert);
+        assert_eq!((&*told["summary"], &told["description"]), ("move a tenant", &measured));
+        let group = notification(vec![alert]);
+        assert!(message(&group).lines().all(|line| line.ends_with(": move a tenant")));
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub(super) struct AlertEntry<'a> {
     steps_ahead: Option<usize>,
     minutes_ahead: Option<f64>,
     message: &'a str,
+    /// What the rule says in one line, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a str>,
+    /// What the rule says to know and to do, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
     #[schemars(schema_with = "names::alert_state")]
     state: AlertState,
     since: String,
@@ -84,6 +90,8 @@ impl<'a> AlertEntry<'a> {
             steps_ahead: alert.steps_ahead,
             minutes_ahead: alert.minutes_ahead,
             message: &alert.message,
+            summary: alert.summary.as_deref(),
+            description: alert.description.as_deref(),
             state: alert.state,
             since: utc(alert.since),
             first_seen: utc(alert.first_seen),

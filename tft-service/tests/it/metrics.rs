@@ -141,6 +141,23 @@ fn names_and_labels_stay() {
     # HELP tft_checkpoint_failures_total Checkpoints that could not be saved.
     # TYPE tft_checkpoint_failures_total counter
     tft_checkpoint_failures_total
+    # HELP tft_history_rows Rows of the history.
+    # TYPE tft_history_rows gauge
+    tft_history_rows
+    # HELP tft_history_bytes Bytes of the history's files.
+    # TYPE tft_history_bytes gauge
+    tft_history_bytes
+    # HELP tft_history_files_set_aside Files of the history that were found corrupt and moved aside.
+    # TYPE tft_history_files_set_aside gauge
+    tft_history_files_set_aside
+    # HELP tft_history_rows_dropped_total Rows that are not in the history, by why.
+    # TYPE tft_history_rows_dropped_total counter
+    tft_history_rows_dropped_total{reason="lost"}
+    tft_history_rows_dropped_total{reason="refused"}
+    tft_history_rows_dropped_total{reason="expired"}
+    # HELP tft_history_failures_total Attempts to write history that failed.
+    # TYPE tft_history_failures_total counter
+    tft_history_failures_total
     # HELP tft_window_bytes Memory that the window holds.
     # TYPE tft_window_bytes gauge
     tft_window_bytes

@@ -9,7 +9,7 @@ use tft_core::alert::{Alert, AlertState, Severity};
 use super::{Builder, Built, Reply, Sending, post};
 use crate::notify::failure::Failure;
 use crate::notify::http_client::HttpClient;
-use crate::notify::message::{Message, heading, one_line, shortened};
+use crate::notify::message::{Message, heading, one_line, shortened, text};
 use crate::notify::secret::Source;
 
 /// A receiver in a chat.
@@ -84,7 +84,7 @@ fn attachment(alert: &Alert, message: &Message<'_>) -> Attachment {
         (_, Severity::High | Severity::Critical) => "#d00000",
         _ => "#daa038",
     };
-    let text = escaped(&alert.message, TEXT_CHARS_MAX);
+    let text = escaped(text(alert), TEXT_CHARS_MAX);
     let heading = escaped(&heading(alert), TITLE_CHARS_MAX);
     Attachment {
         fallback: heading.clone(),
