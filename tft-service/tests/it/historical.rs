@@ -22,8 +22,9 @@ fn busy() -> TestServer {
 
 fn busy_in(directory: tempfile::TempDir) -> TestServer {
     let server = TestServer::in_directory(directory, lenient);
-    server.feed_records(&history("ppdb001", 100, |_| 99.0));
-    server.feed_records(&history("ppweb003", 100, |_| 20.0));
+    // Together, so that no forecast knows of one alone.
+    let fleet = [history("ppdb001", 100, |_| 99.0), history("ppweb003", 100, |_| 20.0)];
+    server.feed_records(&fleet.concat());
     server.clock.advance(Duration::from_secs(1));
     server.predictions_of(200);
     server
