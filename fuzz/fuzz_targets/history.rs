@@ -131,8 +131,9 @@ fuzz_target!(|bytes: &[u8]| {
     let at = Timestamp::from_millis(1_767_614_400_000);
     let open = || History::open_on(Arc::new(memory.clone()), Path::new(""), HistoryConfig::default(), at);
     let Ok((history, _)) = open() else { return };
+    // Damage within a file is found when that part of it is read, and the file moved aside then.
+    let _ = (rows(&history), history.summary(None, None).unwrap());
     let found = rows(&history);
-    let _ = history.summary(None, None).unwrap();
     drop(history);
     let (history, again) = open().unwrap();
     assert_eq!(again.rows, history.stats().rows);
