@@ -107,7 +107,7 @@ impl Email {
     }
 
     pub(super) async fn send(&self, message: &Message<'_>, sending: &Sending) -> Result<Reply, Failure> {
-        let mail = self.compose(message, sending)?;
+        let mail = self.compose(message, *sending)?;
         let late = || Failure::temporary(format!("took longer than {} ms", self.timeouts.total.as_millis()));
         let (mut taken, mut failures) = (0, Vec::new());
         for recipient in &self.to {
@@ -147,7 +147,7 @@ impl Email {
         }
     }
 
-    fn compose(&self, message: &Message<'_>, sending: &Sending) -> Result<Mail, Failure> {
+    fn compose(&self, message: &Message<'_>, sending: Sending) -> Result<Mail, Failure> {
         let domain = self.from.email.domain();
         let mut builder = Mail::builder()
             .from(self.from.clone())
@@ -255,7 +255,7 @@ mod tests {
         let notification =
             notification(vec![alert("db-1", "critical", "firing"), alert("db-2", "warning", "resolved")]);
         let message = Message { notification: &notification, public_url: Some("https://tft.example.com") };
-        let mail = build(PLAIN).unwrap().compose(&message, &Sending { at: notification.at }).unwrap();
+        let mail = build(PLAIN).unwrap().compose(&message, Sending { at: notification.at }).unwrap();
         let text = String::from_utf8(mail.formatted()).unwrap();
         for line in [
             "Subject: [FIRING:1] mem_used_pct_high on db-1".to_owned(),
@@ -276,7 +276,7 @@ mod tests {
         odd.rule = "x\r\nBcc: evil@example.com\r\n\r\nbody ü".into();
         let notification = notification(vec![odd]);
         let message = Message { notification: &notification, public_url: None };
-        let mail = build(PLAIN).unwrap().compose(&message, &Sending { at: notification.at }).unwrap();
+        let mail = build(PLAIN).unwrap().compose(&message, Sending { at: notification.at }).unwrap();
         let text = String::from_utf8(mail.formatted()).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap();
         assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
