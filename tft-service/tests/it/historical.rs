@@ -185,7 +185,7 @@ fn a_note_is_kept_and_shown_with_every_event_of_its_alert() {
 /// Starts another service, at a time when all that the first one did is over.
 fn restart(directory: tempfile::TempDir) -> TestServer {
     let server = TestServer::in_directory(directory, lenient);
-    server.clock.advance(std::time::Duration::from_mins(5));
+    server.clock.advance(Duration::from_mins(5));
     server
 }
 

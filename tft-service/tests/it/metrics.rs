@@ -95,6 +95,7 @@ fn what_happened_is_counted() {
 
 /// Every name with its type and help, and the labels of its samples; values are left out.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of names")]
 fn names_and_labels_stay() {
     let server = busy_server();
     let text = server.get("/metrics").body;
