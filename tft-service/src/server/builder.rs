@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 
+use tft_core::history::History;
 use tft_core::store::Store;
 use tokio::sync::{Semaphore, watch};
 
@@ -18,7 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::explain::Explanations;
-use crate::history::{self, HistoryWriter, Kept};
+use crate::history::{self, HistoryFeed, HistoryWriter, Kept};
 use crate::hub::Hub;
 use crate::intake::Intake;
 use crate::kept;
@@ -98,18 +99,15 @@ impl ServerBuilder {
         let state = Arc::new(state_of(store, &mut engine, (&config, &clock), wake.0.clone())?);
         let (commands, commanded) = mpsc::channel();
         let explanations = Explanations::new(Arc::clone(&state), commands.clone());
-        let rules =
-            rules.map(|file| RuleWatch::new(file, engine.facts().schema.clone(), commands.clone(), &state));
-        let (history, history_writer) = match kept {
-            Some(Kept { history, writer, feed }) => (Some(history), (Some(writer), Some(feed))),
-            None => (None, (None, None)),
-        };
+        let schema = engine.facts().schema.clone();
+        let openapi = to_json(&openapi_document(&schema)).into();
+        let rules = rules.map(|file| RuleWatch::new(file, schema, commands.clone(), &state));
+        let (history, history_writer) = parts_of(kept);
         let handle = history_writer.0.as_ref().map(HistoryWriter::handle);
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands).with_history(handle));
         let intake = Intake::new(&config.limits);
         register_service(&metrics, &state, &intake, &clock);
         register_certificate(&metrics, identity.as_ref());
-        let openapi = to_json(&openapi_document(&engine.facts().schema)).into();
         let parts = Parts {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
@@ -122,18 +120,16 @@ impl ServerBuilder {
         let keys = Arc::new(KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?);
         let shared = Arc::new(Shared {
             limits: config.limits,
-            clock,
+            clock: Arc::clone(&clock),
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             keys: Arc::clone(&keys),
             limiter: RateLimiter::new(config.rate_limits.clone()),
         });
         let (stopping, _) = watch::channel(false);
-        let gate = Gate::new(Arc::clone(&shared));
-        let streams = Streams::new(config.stream, gate, Arc::clone(&state), stopping.subscribe());
+        let streams = streams_of(&config, &shared, &state, stopping.subscribe());
         let stream_counters = streams.counters();
-        register_streams(&metrics, &stream_counters);
-        let planned = Planned::by_notifier(&state, &shared.clock);
+        let planned = Planned::by_notifier(&state, &clock);
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let context = Context {
             shared: Arc::clone(&shared),
@@ -147,7 +143,6 @@ impl ServerBuilder {
             exports,
         };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
-        let clock = Arc::clone(&shared.clock);
         let interval = config.tls.reload_interval;
         let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
         let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
@@ -178,6 +173,27 @@ impl ServerBuilder {
 
 /// Most exports of the history at a time.
 const EXPORTS_MAX: usize = 2;
+
+/// The live streams, and the figures of them.
+fn streams_of(
+    config: &Config,
+    shared: &Arc<Shared>,
+    state: &Arc<ServiceState>,
+    stopping: watch::Receiver<bool>,
+) -> Arc<Streams> {
+    let gate = Gate::new(Arc::clone(shared));
+    let streams = Streams::new(config.stream, gate, Arc::clone(state), stopping);
+    register_streams(&shared.metrics, &streams.counters());
+    streams
+}
+
+/// The history for those who read it, and for those who write it.
+fn parts_of(kept: Option<Kept>) -> (Option<Arc<History>>, (Option<HistoryWriter>, Option<HistoryFeed>)) {
+    match kept {
+        Some(Kept { history, writer, feed }) => (Some(history), (Some(writer), Some(feed))),
+        None => (None, (None, None)),
+    }
+}
 
 /// What requests and threads share, with what was kept of alerts before.
 fn state_of(
