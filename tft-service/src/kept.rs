@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tft_core::Error;
 use tft_core::alert::{AlertEngineState, Notifier, NotifierConfig, NotifierState};
@@ -98,11 +97,6 @@ pub(crate) fn restore_notifier(
         Ok(notifier) => Ok(notifier),
         Err(error) => set_aside(store, Document::Notifier, now, &error).map(|()| empty),
     }
-}
-
-/// Writes what a document says.
-pub(crate) fn to_json(content: &impl Serialize) -> Vec<u8> {
-    crate::wire::to_json(content)
 }
 
 fn load(store: &Store, document: Document, now: Timestamp) -> Result<Option<Vec<u8>>, ServiceError> {

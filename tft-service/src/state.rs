@@ -18,9 +18,10 @@ use tft_core::window::{Feed, FeedLimits, IngestReport, ReadinessState, RollingWi
 use crate::clock::Clock;
 use crate::http::BodyType;
 use crate::hub::Hub;
-use crate::kept::{self, Document, Kept};
+use crate::kept::{Document, Kept};
 use crate::snapshot::Snapshot;
 use crate::suppression::SharedNotifier;
+use crate::wire;
 
 /// The shared state of the service.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl ServiceState {
     /// # Errors
     /// Those of [`Store::save_document`].
     pub(crate) fn keep_notifier(&self) -> Result<(), tft_core::Error> {
-        let content = || Ok(kept::to_json(&self.notifier.lock().state()));
+        let content = || Ok(wire::to_json(&self.notifier.lock().state()));
         self.kept.save(&self.store, Document::Notifier, content)
     }
 

@@ -12,6 +12,7 @@ use super::durable::Store;
 use super::error::StoreError;
 use super::file;
 use super::log::FRAME_BYTES_MAX;
+use super::log::error::LogError;
 use super::log::frame::{self, FrameReader, HEAD_BYTES, Next, Opened};
 use super::log::header::{BadHeader, Header};
 use super::sealing::Keyring;
@@ -144,8 +145,11 @@ fn save(
     if count > max {
         return Err(StoreError::TooMany { what: "bytes", count, max });
     }
-    let encode = |_| StoreError::Io { action: "encoding it", source: io::ErrorKind::InvalidInput.into() };
-    let (header, key) = Header::of_document(name).encode(keyring).map_err(encode)?;
+    let encode = |error| match error {
+        LogError::Unsealable(problem) => StoreError::Seal(problem),
+        error => StoreError::Io { action: "encoding it", source: io::Error::other(error) },
+    };
+    let (header, key) = Header::named(name, FIRST_SEQUENCE).encode(keyring).map_err(encode)?;
     let mut frame = [&[0; HEAD_BYTES], content].concat();
     frame::seal(&mut frame, FIRST_SEQUENCE, key.as_ref())?;
     let written = |source| StoreError::Io { action: "writing it", source };
@@ -174,7 +178,7 @@ fn load(
             }
             Opened::Bad(BadHeader::Sealed(problem)) => return Err(problem.into()),
         };
-    if header != Header::of_document(name) {
+    if header != Header::named(name, FIRST_SEQUENCE) {
         return Err(damaged("it is another document than its name says"));
     }
     let is_current = keyring.is_current(frames.key());

@@ -187,8 +187,11 @@ fn streams_of(
     streams
 }
 
+/// The thread that writes to the history, and what tells it of forecasts.
+type HistoryWriting = (Option<HistoryWriter>, Option<HistoryFeed>);
+
 /// The history for those who read it, and for those who write it.
-fn parts_of(kept: Option<Kept>) -> (Option<Arc<History>>, (Option<HistoryWriter>, Option<HistoryFeed>)) {
+fn parts_of(kept: Option<Kept>) -> (Option<Arc<History>>, HistoryWriting) {
     match kept {
         Some(Kept { history, writer, feed }) => (Some(history), (Some(writer), Some(feed))),
         None => (None, (None, None)),

@@ -63,11 +63,6 @@ impl Header {
         Self { first_sequence, metrics: vec![name.to_owned()], states: Vec::new() }
     }
 
-    /// Returns the head of a document's file, which has its name in place of metrics.
-    pub(in crate::store) fn of_document(name: &str) -> Self {
-        Self::named(name, 1)
-    }
-
     /// Returns whether frames of both headers mean the same.
     pub(in crate::store) fn has_schema_of(&self, other: &Self) -> bool {
         self.metrics == other.metrics && self.states == other.states
