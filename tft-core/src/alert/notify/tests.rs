@@ -442,8 +442,8 @@ impl World {
 /// What receivers know from the messages that they got.
 #[derive(Default)]
 struct Heard {
-    /// By receiver and fingerprint.
-    severities: BTreeMap<(String, String), Severity>,
+    /// By receiver and fingerprint: how bad an alert was last said to be, and when.
+    alerts: BTreeMap<(String, String), (Severity, i64)>,
     /// By group: when it last had a message.
     at: BTreeMap<String, i64>,
 }
@@ -452,9 +452,9 @@ impl Heard {
     /// Checks a message, and takes note of it if it arrives.
     fn hear(&mut self, message: &Notification, now: i64, arrives: bool, world: &World, notifier: &Notifier) {
         let key = |alert: &Alert| (message.receiver.clone(), alert.fingerprint.clone());
-        let mut has_change = false;
+        let mut has_news = false;
         for alert in &message.alerts {
-            let known = self.severities.get(&key(alert));
+            let known = self.alerts.get(&key(alert));
             if alert.state == AlertState::Resolved {
                 assert!(known.is_some(), "the end of something that was not told: {}", line(message));
                 assert!(
@@ -463,17 +463,17 @@ impl Heard {
                         .iter()
                         .any(|a| a.fingerprint == alert.fingerprint && a.state != AlertState::Pending)
                 );
-                has_change = true;
+                has_news = true;
             } else {
                 assert!(alert.state != AlertState::Pending && world.alerts.contains(alert));
                 assert!(!notifier.status(&alert.fingerprint).is_suppressed(), "{}", line(message));
-                has_change |= known != Some(&alert.severity);
+                has_news |= known.is_none_or(|&(severity, at)| severity != alert.severity || now - at >= 500);
             }
         }
         assert!(!message.alerts.is_empty() && message.truncated_count == 0);
+        assert!(has_news, "nothing has changed: {}", line(message));
         if let Some(last) = self.at.get(&message.group_key) {
             assert!(now - last >= 100, "two messages within the interval: {}", line(message));
-            assert!(now - last >= 500 || has_change, "nothing has changed: {}", line(message));
         }
         if !arrives {
             return;
@@ -481,9 +481,9 @@ impl Heard {
         self.at.insert(message.group_key.clone(), now);
         for alert in &message.alerts {
             if alert.state == AlertState::Resolved {
-                self.severities.remove(&key(alert));
+                self.alerts.remove(&key(alert));
             } else {
-                self.severities.insert(key(alert), alert.severity);
+                self.alerts.insert(key(alert), (alert.severity, now));
             }
         }
     }
@@ -495,9 +495,9 @@ impl Heard {
                 let Some(&(severity, since)) = waiting.get(&alert.fingerprint) else { continue };
                 let key = receiver.group_of(alert).key;
                 let free = self.at.get(&key).is_none_or(|last| world.now - last >= 100);
-                let known = self.severities.get(&(receiver.name.clone(), alert.fingerprint.clone()));
+                let known = self.alerts.get(&(receiver.name.clone(), alert.fingerprint.clone()));
                 assert!(
-                    known == Some(&severity) || !free || world.now - since < 20,
+                    known.is_some_and(|known| known.0 == severity) || !free || world.now - since < 20,
                     "{key} {}",
                     alert.fingerprint
                 );
@@ -559,7 +559,7 @@ proptest! {
             heard.hear(&message, end, true, &world, &notifier);
             notifier.delivered(&message, DeliveryOutcome::Delivered, at(end));
         }
-        prop_assert!(heard.severities.is_empty(), "{:?}", heard.severities);
+        prop_assert!(heard.alerts.is_empty(), "{:?}", heard.alerts);
         notifier.observe(&[], &[], at(end + 200));
         let saved = serde_json::to_value(notifier.state()).unwrap();
         prop_assert_eq!(&saved["groups"], &serde_json::json!([]));
