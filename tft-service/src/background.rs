@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tft_core::alert::{AlertState, Policies};
 use tft_core::store::SyncMode;
@@ -274,7 +274,7 @@ impl Inference {
         &mut self,
         view: impl FnOnce(&mut Engine, &RollingWindow, Timestamp) -> Result<FleetView, tft_core::Error>,
     ) -> Result<(), tft_core::Error> {
-        let started = self.clock.monotonic();
+        let (started, begun) = (Instant::now(), self.clock.monotonic());
         let now = self.clock.now();
         let copy = self.state.store().window().clone();
         let (generation, origin) = (copy.generation(), copy.origin(now));
@@ -282,12 +282,12 @@ impl Inference {
         if let Err(error) = self.keep() {
             tracing::error!(error = in_one_line(&error), "the state of alerts could not be saved");
         }
-        let finished = self.clock.monotonic();
-        let cost = finished.saturating_sub(started);
+        // That a clock was set forward meanwhile is no work, and must not make the thread rest for as long.
+        let cost = started.elapsed().min(self.clock.monotonic().saturating_sub(begun));
         self.metrics.inference.observe(cost);
         let (servers, cost_ms) = (copy.server_count(), cost.as_millis() as u64);
         tracing::debug!(servers, cost_ms, "assessed the fleet");
-        self.last = Some(LastRun { generation, origin, at: finished, cost });
+        self.last = Some(LastRun { generation, origin, at: begun + cost, cost });
         viewed
     }
 

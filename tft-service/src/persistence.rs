@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tft_core::store::{LoadReport, RecoveryReport, Store, StoreConfig};
 use tft_core::time::Timestamp;
@@ -27,7 +27,7 @@ pub(crate) struct Checkpointer {
     state: Arc<ServiceState>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// How long the last checkpoint took.
+    /// How long the last checkpoint took, by the clock that waiting goes by.
     cost: Duration,
 }
 
@@ -88,13 +88,13 @@ impl Checkpointer {
 
     /// Saves while feeds go on.
     fn save_if_changed(&mut self) -> Result<(), ServiceError> {
-        let started = self.clock.monotonic();
+        let (started, begun) = (Instant::now(), self.clock.monotonic());
         let saved = self.state.store().checkpoint(self.clock.now());
+        self.cost = started.elapsed();
         match &saved {
-            Ok(_) => self.metrics.checkpoints.is_whole(started),
+            Ok(_) => self.metrics.checkpoints.is_whole(begun),
             Err(_) => self.metrics.checkpoints.failed(),
         }
-        self.cost = self.clock.monotonic().saturating_sub(started);
         let Some(path) = &self.path else { return Ok(()) };
         let Some(saved) = saved.map_err(|source| unusable(path, source))? else { return Ok(()) };
         let (steps, bytes, feeds) = (saved.steps, saved.bytes, saved.log_sequence);
