@@ -1,8 +1,8 @@
 //! Documents: what is kept beside the window, each in a file of its own that is replaced as a whole.
 //!
 //! Owns the files; what a document says, and when it is saved, is its writer's business. A file is written as a segment
-//! of the log that has one frame, with the document's name where a segment has its metrics, so that checksums and
-//! encryption are those of the log.
+//! of the log, with the document's name where a segment has its metrics, so that checksums and encryption are those of
+//! the log. The content fills frames; a frame that is full is never the last, so that none can be missing behind it.
 
 use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -30,8 +30,8 @@ impl Store {
     /// Most characters of a document's name.
     pub const DOCUMENT_NAME_LENGTH_MAX: usize = 32;
 
-    /// Most bytes of a document: 64 MiB.
-    pub const DOCUMENT_BYTES_MAX: usize = FRAME_BYTES_MAX;
+    /// Most bytes of a document: 1 GiB.
+    pub const DOCUMENT_BYTES_MAX: usize = 1 << 30;
 
     /// Keeps a document beside the checkpoint in place of the one of this name before; when this returns, it survives a
     /// loss of power. A store in memory keeps none.
@@ -150,12 +150,22 @@ fn save(
         error => StoreError::Io { action: "encoding it", source: io::Error::other(error) },
     };
     let (header, key) = Header::named(name, FIRST_SEQUENCE).encode(keyring).map_err(encode)?;
-    let mut frame = [&[0; HEAD_BYTES], content].concat();
-    frame::seal(&mut frame, FIRST_SEQUENCE, key.as_ref())?;
     let written = |source| StoreError::Io { action: "writing it", source };
     file::replace(storage, path, |file| {
-        file.write_all(&header).and_then(|()| file.write_all(&frame)).map_err(written)
+        file.write_all(&header).map_err(written)?;
+        for (sequence, part) in (FIRST_SEQUENCE..).zip(parts(content)) {
+            let mut frame = [&[0; HEAD_BYTES], part].concat();
+            frame::seal(&mut frame, sequence, key.as_ref())?;
+            file.write_all(&frame).map_err(written)?;
+        }
+        Ok(())
     })
+}
+
+/// Cuts a content into those of frames, of which only the last is not full.
+fn parts(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_last_full = content.len().is_multiple_of(FRAME_BYTES_MAX);
+    content.chunks(FRAME_BYTES_MAX).chain(is_last_full.then_some(&[][..]))
 }
 
 /// Reads a document, and whether it is encrypted as it would be written now.
@@ -182,10 +192,19 @@ fn load(
         return Err(damaged("it is another document than its name says"));
     }
     let is_current = keyring.is_current(frames.key());
-    let content = match frames.next().map_err(failed)? {
-        Next::Frame { batch, skipped: None, .. } => batch.to_vec(),
-        Next::Frame { .. } | Next::Bad { .. } | Next::End => return Err(damaged("it has no whole content")),
-    };
+    let mut content = Vec::new();
+    for expected in FIRST_SEQUENCE.. {
+        let part = match frames.next().map_err(failed)? {
+            Next::Frame { batch, sequence, skipped: None, .. } if sequence == expected => batch,
+            Next::Frame { .. } | Next::Bad { .. } | Next::End => {
+                return Err(damaged("it has no whole content"));
+            }
+        };
+        content.extend_from_slice(part);
+        if part.len() < FRAME_BYTES_MAX {
+            break;
+        }
+    }
     match frames.next().map_err(failed)? {
         Next::End => Ok((content, is_current)),
         Next::Frame { .. } | Next::Bad { .. } => Err(damaged("there is more behind its content")),
@@ -217,7 +236,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// Stands between the name of the checkpoint and that of the document.
 const INFIX: &str = ".doc-";
-/// The sequence of the only frame.
+/// The sequence of the first frame.
 const FIRST_SEQUENCE: u64 = 1;
 /// Most bytes of a document's file.
-const FILE_BYTES_MAX: u64 = FRAME_BYTES_MAX as u64 + (1 << 20);
+const FILE_BYTES_MAX: u64 = Store::DOCUMENT_BYTES_MAX as u64 + (1 << 20);

@@ -128,6 +128,28 @@ fn a_changed_byte_is_found_and_the_file_moved_aside() {
 }
 
 #[test]
+fn a_large_document_fills_frames_and_none_can_be_missing() {
+    const FRAME: usize = 64 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let window = RollingWindow::new(schema(), WindowConfig::default()).unwrap();
+        let path = directory.path().join("window.parquet");
+        Store::open(&path, window, StoreConfig::default(), at(0)).unwrap().0
+    };
+    let file = directory.path().join(FILE);
+    for (length, behind) in [(FRAME, 0), (FRAME + 5, 5)] {
+        let content: Vec<_> = (0..length).map(|place| (place % 251) as u8).collect();
+        open().save_document("alerts", &content).unwrap();
+        let store = open();
+        assert!(store.load_document("alerts", at(1)).unwrap().is_some_and(|found| found == content));
+        let whole = std::fs::metadata(&file).unwrap().len();
+        let cut = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        cut.set_len(whole - 16 - behind).unwrap();
+        assert!(store.load_document("alerts", at(1)).unwrap_err().is_corrupt(), "{length} bytes");
+    }
+}
+
+#[test]
 fn a_document_is_moved_aside_on_demand() {
     let disk = Disk::default();
     let store = open(&disk);
