@@ -57,6 +57,7 @@ mod migrate;
 mod model;
 mod notify;
 mod openapi;
+mod outgoing;
 mod persistence;
 mod reload;
 mod rules;

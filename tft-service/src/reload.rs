@@ -87,7 +87,8 @@ impl ReloadHandle {
         }
     }
 
-    fn look_at_certificate(&self) {
+    /// Uses the certificate in the files, if it is another one. Waits for the file system.
+    pub(crate) fn look_at_certificate(&self) {
         if let Some(certificate) = &self.certificate {
             let mut watch = certificate.lock().unwrap_or_else(PoisonError::into_inner);
             watch.look(self.clock.now());

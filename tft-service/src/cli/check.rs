@@ -94,6 +94,9 @@ impl Display for Tls<'_> {
             Some(TlsSource::SelfSigned(wanted)) => {
                 write!(f, "self-signed, in {}", wanted.directory.display())?;
             }
+            Some(TlsSource::Acme(wanted)) => {
+                write!(f, "{} from {}", wanted.names.join(", "), wanted.directory_url)?;
+            }
         }
         match self.0.tls.redirect {
             Some(redirect) => write!(f, ", redirected to from port {}", redirect.port),

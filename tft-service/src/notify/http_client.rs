@@ -1,27 +1,19 @@
 //! One request to a receiver, and what its reply means.
 //!
-//! A connection per request: messages are rare, and a connection that was kept would be one more thing that can be
-//! half open. Redirects are not followed, and a reply is read to a bound.
+//! A reply is read to a bound, and a redirect is a refusal.
 
-use std::future::pending;
-use std::io;
-use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::retry::parse_retry_after;
 use super::secret::{Secret, redacted};
+use crate::outgoing::{Endpoint, Lost, connect, exchange};
 use crate::tls::Connector;
 
 /// How long a delivery may take.
@@ -77,7 +69,7 @@ impl HttpClient {
         let secrets: Vec<&str> =
             self.endpoint.secrets().chain(post.secrets.iter().map(|secret| secret.expose())).collect();
         let request = self.request(post.headers, post.body)?;
-        let connecting = timeout(self.timeouts.connect, self.connect());
+        let connecting = timeout(self.timeouts.connect, connect(&self.endpoint, self.connector.as_ref()));
         let late = |_| format!("no connection within {} ms", self.timeouts.connect.as_millis());
         let stream = match connecting.await.map_err(late) {
             Ok(connected) => {
@@ -85,25 +77,7 @@ impl HttpClient {
             }
             Err(late) => return Err(Failure::temporary(late)),
         };
-        let broken = |error: hyper::Error| Failure::temporary(format!("no reply: {}", in_words(&error)));
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        let exchange = pin!(async {
-            let reply = sender.send_request(request).await.map_err(broken)?;
-            judge(reply, &secrets, post.now).await
-        });
-        // A connection that ends may have left a reply behind, and is felt by the exchange if it has not.
-        let drive = async {
-            let _ = connection.await;
-            pending::<()>().await;
-        };
-        tokio::select! {
-            judged = exchange => judged,
-            () = drive => Err(Failure::temporary("the connection ended")),
-        }
+        exchange(stream, request, async |reply| judge(reply, &secrets, post.now).await).await
     }
 
     fn request(
@@ -122,23 +96,13 @@ impl HttpClient {
             |_| Failure::permanent("the request cannot be made: a header has characters that none may have");
         builder.body(Full::from(body)).map_err(invalid)
     }
-
-    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let (host, port) = (self.endpoint.host(), self.endpoint.port());
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        match &self.connector {
-            Some(connector) => Ok(Box::new(connector.connect(host, stream).await?)),
-            None if self.endpoint.is_tls() => Err(io::Error::from(io::ErrorKind::Unsupported)),
-            None => Ok(Box::new(stream)),
-        }
-    }
 }
 
-/// A connection, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        Self::temporary(lost.to_string())
+    }
+}
 
 /// Takes 2xx for success without waiting for a body that says no more.
 async fn judge(reply: Response<Incoming>, secrets: &[&str], now: SystemTime) -> Result<u16, Failure> {
@@ -168,14 +132,6 @@ async fn excerpt(mut body: Incoming) -> String {
     bytes.truncate(REPLY_BYTES_MAX);
     String::from_utf8_lossy(&bytes).into_owned()
 }
-
-/// An error of hyper with its cause, which alone says what happened.
-fn in_words(error: &hyper::Error) -> String {
-    crate::error::in_one_line(error)
-}
-
-/// Most bytes of a reply's head.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Most bytes that are read of a reply's body.
 const REPLY_BYTES_MAX: usize = 4 << 10;

@@ -10,7 +10,6 @@
 mod channel;
 mod config;
 mod deliveries;
-mod endpoint;
 mod failure;
 mod http_client;
 mod message;

@@ -35,7 +35,7 @@ use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 use crate::stream::{Gate, Streams};
-use crate::tls::{Identity, Watch};
+use crate::tls::{Identity, Renewal, Watch};
 use crate::wire::to_json;
 
 /// A service under construction; see [`Server::builder`].
@@ -145,7 +145,8 @@ impl ServerBuilder {
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
         let interval = config.tls.reload_interval;
         let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
-        let reload = ReloadHandle::new(audit.clone(), keys, certificate, clock, interval).with_rules(rules);
+        let reload = ReloadHandle::new(audit.clone(), keys, certificate, Arc::clone(&clock), interval)
+            .with_rules(rules);
         Ok(Server {
             listeners,
             limits: config.limits,
@@ -154,6 +155,7 @@ impl ServerBuilder {
             deliveries,
             audit,
             reload,
+            renewal: Renewal::of(&config.tls, identity.as_ref(), &clock),
             identity,
             handshake_timeout: config.tls.handshake_timeout,
             redirect,

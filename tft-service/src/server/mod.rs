@@ -32,7 +32,7 @@ use crate::notify::Deliveries;
 use crate::persistence;
 use crate::reload::ReloadHandle;
 use crate::stream::StreamCounters;
-use crate::tls::Identity;
+use crate::tls::{Identity, Renewal};
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 
@@ -50,6 +50,8 @@ pub struct Server {
     stream_counters: Arc<StreamCounters>,
     identity: Option<Arc<Identity>>,
     handshake_timeout: Duration,
+    /// None if the certificate comes from elsewhere.
+    renewal: Option<Renewal>,
     /// The plain listener that sends browsers to https.
     redirect: Option<(std::net::TcpListener, Redirector)>,
     /// Told when the service stops; connections and live streams listen.
@@ -153,7 +155,18 @@ impl Server {
     /// # Cancel safety
     /// Not cancel safe: dropping the future cuts connections and saves nothing.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
-        let Self { listeners, limits, stack, mut background, deliveries, audit, reload, stopping, .. } = self;
+        let Self {
+            listeners,
+            limits,
+            stack,
+            mut background,
+            deliveries,
+            audit,
+            reload,
+            renewal,
+            stopping,
+            ..
+        } = self;
         let slots = Arc::new(Semaphore::new(limits.connections_max));
         let connections = Arc::new(());
         let mut accepting = tokio::task::JoinSet::new();
@@ -179,6 +192,7 @@ impl Server {
             () = stop => false,
             () = background.inference_ended() => true,
             () = reload.watch_files() => false,
+            () = renewing(renewal, reload.clone()) => false,
         };
         accepting.shutdown().await;
         tracing::info!(connections = Arc::strong_count(&connections) - 1, "stopping");
@@ -195,6 +209,14 @@ impl Server {
             Ok(stopped) if !panicked => stopped,
             _ => Err(ServiceError::ThreadPanicked),
         }
+    }
+}
+
+/// Asks for certificates whenever one is needed.
+async fn renewing(renewal: Option<Renewal>, reload: ReloadHandle) {
+    match renewal {
+        Some(renewal) => renewal.run(move || reload.look_at_certificate()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -46,6 +46,14 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
+    /// No certificate can be asked for.
+    #[error("a certificate for `{names}` cannot be asked for: {reason}")]
+    Acme {
+        /// The names asked for.
+        names: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The other side could not be reached, or did not complete a handshake.
     #[error("{target}: {reason}")]
     Handshake {

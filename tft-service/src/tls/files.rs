@@ -1,7 +1,7 @@
-//! The certificate and key files: who may read them, and what they must hold.
+//! The certificate and key files: who may read them, what they must hold, and how they are replaced.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +38,12 @@ impl Contents {
     pub(crate) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let key = read(Role::Key, &files.key)?;
         Ok(Self { certificate: read(Role::Certificate, &files.certificate)?, key })
+    }
+
+    /// Takes a pair that is in no file yet.
+    #[cfg(feature = "acme")]
+    pub(super) fn of(certificate: &str, key: &str) -> Self {
+        Self { certificate: certificate.into(), key: key.into() }
     }
 
     /// Returns a digest that tells whether either has changed.
@@ -90,6 +96,47 @@ pub(crate) fn read_certificates(
         reason,
     })?;
     Ok(ders.into_iter().zip(chain).collect())
+}
+
+/// Puts a pair in place of the one before. A crash in between leaves one that does not match.
+///
+/// # Errors
+/// [`TlsError`] naming the file that cannot be written.
+pub(super) fn write_pair(files: &TlsFiles, certificate: &str, key: &str) -> Result<(), TlsError> {
+    let failed = |role, path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::File { role, path, attempt: "written", source }
+    };
+    if let Some(directory) = files.key.parent() {
+        std::fs::create_dir_all(directory).map_err(failed(Role::Key, &files.key))?;
+    }
+    replace(&files.key, key.as_bytes(), 0o600).map_err(failed(Role::Key, &files.key))?;
+    let written = replace(&files.certificate, certificate.as_bytes(), 0o644);
+    written.map_err(failed(Role::Certificate, &files.certificate))
+}
+
+/// Puts a file in place as a whole, and open to nobody else for a moment.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    let mut file = create(&temporary, mode)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| std::fs::rename(&temporary, path));
+    placed.inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(unix)]
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+#[cfg(not(unix))]
+fn create(path: &Path, _: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 fn parse_chain(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Vec<Certificate>), String> {

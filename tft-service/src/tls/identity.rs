@@ -8,6 +8,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use tft_core::time::Timestamp;
 
+use super::acme::{self, Challenges};
 use super::certificate::Certificate;
 use super::config::{TlsFiles, TlsSource};
 use super::error::{Role, TlsError};
@@ -19,6 +20,7 @@ use super::self_signed;
 pub(crate) struct Identity {
     files: TlsFiles,
     served: RwLock<Arc<Served>>,
+    challenges: Challenges,
 }
 
 /// What came of a look at the files.
@@ -46,10 +48,11 @@ impl Identity {
         let files = match source {
             TlsSource::Files(files) => files.clone(),
             TlsSource::SelfSigned(wanted) => self_signed::ensure(wanted, now)?,
+            TlsSource::Acme(wanted) => acme::ensure(wanted, now)?,
         };
         let contents = Contents::read(&files)?;
         let served = RwLock::new(Arc::new(Served::new(contents, &files)?));
-        Ok(Self { files, served })
+        Ok(Self { files, served, challenges: Challenges::default() })
     }
 
     /// Checks what [`open`](Self::open) would refuse, and makes nothing.
@@ -60,6 +63,7 @@ impl Identity {
         match source {
             TlsSource::Files(files) => Contents::read(files)?.into_pair(files).map(|_| ()),
             TlsSource::SelfSigned(wanted) => self_signed::check(wanted),
+            TlsSource::Acme(wanted) => acme::check(wanted),
         }
     }
 
@@ -82,6 +86,11 @@ impl Identity {
     /// Returns what the next handshake is made with.
     pub(crate) fn handshakes(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.served().handshakes)
+    }
+
+    /// Returns the handshakes that an authority is waiting for.
+    pub(crate) fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// Returns what the certificates say, the service's own first.

@@ -1,11 +1,13 @@
 //! TLS: which certificate is served, and what is known of it.
 //!
 //! Owns the certificate and key files and their checks, the pair in use and its reload, self-signed
-//! certificates for development, and handshakes, also those that look at a service from outside. Sockets are
+//! certificates for development, those of an authority, and handshakes, also those that look at a service from outside. Sockets are
 //! `server`'s. Without the feature `tls` only the settings remain, so that they can be refused.
 
 #[cfg(not(feature = "tls"))]
 mod absent;
+#[cfg(feature = "tls")]
+mod acme;
 #[cfg(feature = "tls")]
 mod certificate;
 mod config;
@@ -18,6 +20,8 @@ mod files;
 mod handshake;
 #[cfg(feature = "tls")]
 mod identity;
+#[cfg(not(feature = "acme"))]
+mod no_renewal;
 #[cfg(feature = "tls")]
 mod probe;
 #[cfg(feature = "tls")]
@@ -29,8 +33,12 @@ mod watch;
 
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{Accepted, Connector, Identity, Watch, accept, look_through};
-pub use config::{Redirect, SelfSigned, TlsConfig, TlsFiles, TlsSource};
+#[cfg(feature = "acme")]
+pub(crate) use acme::Renewal;
+pub use config::{Acme, Redirect, SelfSigned, TlsConfig, TlsFiles, TlsSource};
 pub use error::{Role, TlsError};
+#[cfg(not(feature = "acme"))]
+pub(crate) use no_renewal::Renewal;
 #[cfg(feature = "tls")]
 pub(crate) use {
     connector::Connector,

@@ -3,9 +3,6 @@
 //! They are kept, so that a browser's exception outlives a restart, and made anew when they are about to end or
 //! do not name what is asked for.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
@@ -14,8 +11,8 @@ use rustls::pki_types::{DnsName, IpAddr};
 use tft_core::time::Timestamp;
 
 use super::config::{SelfSigned, TlsFiles};
-use super::error::{Role, TlsError};
-use super::files::Contents;
+use super::error::TlsError;
+use super::files::{Contents, write_pair};
 
 /// Returns a pair of files that is valid for a while and has all names; makes it if there is none.
 ///
@@ -31,15 +28,7 @@ pub(crate) fn ensure(wanted: &SelfSigned, now: Timestamp) -> Result<TlsFiles, Tl
     }
     let (certificate, key) =
         make(&names, now).map_err(|reason| TlsError::SelfSigned { names: names.join(","), reason })?;
-    let failed = |role, path: &Path| {
-        let path = path.to_owned();
-        move |source| TlsError::File { role, path, attempt: "written", source }
-    };
-    std::fs::create_dir_all(directory).map_err(failed(Role::Key, &files.key))?;
-    // A crash in between leaves a pair that does not match, which the next start replaces.
-    replace(&files.key, key.as_bytes(), 0o600).map_err(failed(Role::Key, &files.key))?;
-    let written = replace(&files.certificate, certificate.as_bytes(), 0o644);
-    written.map_err(failed(Role::Certificate, &files.certificate))?;
+    write_pair(&files, &certificate, &key)?;
     tracing::info!(certificate = %files.certificate.display(), names = names.join(","), "made a self-signed certificate");
     Ok(files)
 }
@@ -77,7 +66,7 @@ fn all_names(more: &[String]) -> Vec<String> {
 }
 
 /// Returns the certificate and the key as PEM.
-fn make(names: &[String], now: Timestamp) -> Result<(String, String), String> {
+pub(super) fn make(names: &[String], now: Timestamp) -> Result<(String, String), String> {
     let mut params = CertificateParams::new(names).map_err(|error| error.to_string())?;
     let now = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
     let now = date_time_ymd(1970, 1, 1) + now;
@@ -95,30 +84,6 @@ fn make(names: &[String], now: Timestamp) -> Result<(String, String), String> {
 fn is_acceptable(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     IpAddr::try_from(name).is_ok() || DnsName::try_from(host).is_ok()
-}
-
-/// Puts a file in place as a whole, and open to nobody else for a moment.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
-    let mut file = create(&temporary, mode)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| std::fs::rename(&temporary, path));
-    placed.inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })
-}
-
-#[cfg(unix)]
-fn create(path: &Path, mode: u32) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
-}
-
-#[cfg(not(unix))]
-fn create(path: &Path, _: u32) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 const CERTIFICATE_NAME: &str = "tft-self-signed.crt";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::values::{fill, flag, given, list, number, refused, set};
 use crate::config::ssl_config::SslConfig;
 use crate::config::{Config, ConfigError, HostPattern};
-use crate::tls::{Redirect, SelfSigned, TlsFiles, TlsSource};
+use crate::tls::{Acme, Redirect, SelfSigned, TlsFiles, TlsSource};
 
 /// `[tls]`: the certificate, and what browsers are told about https.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
@@ -47,6 +47,38 @@ pub struct TlsSettings {
         value_name = "NAMES"
     )]
     pub self_signed_san: Option<String>,
+    /// Get the certificate from an authority that speaks ACME, and agree to its terms; it connects to port 443 of each name
+    /// [default: false]
+    #[arg(
+        id = "tls_acme",
+        long = "tls-acme",
+        env = "TLS_ACME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub acme: Option<String>,
+    /// Names of the authority's certificate besides `TLS_DOMAIN`
+    #[arg(id = "tls_acme_san", long = "tls-acme-san", env = "TLS_ACME_SAN", value_name = "NAMES")]
+    pub acme_san: Option<String>,
+    /// Address of mail that the authority may write to [default: none]
+    #[arg(id = "tls_acme_contact", long = "tls-acme-contact", env = "TLS_ACME_CONTACT", value_name = "MAIL")]
+    pub acme_contact: Option<String>,
+    /// The authority's directory [default: Let's Encrypt's]
+    #[arg(
+        id = "tls_acme_directory_url",
+        long = "tls-acme-directory-url",
+        env = "TLS_ACME_DIRECTORY_URL",
+        value_name = "URL"
+    )]
+    pub acme_directory_url: Option<String>,
+    /// PEM file of issuers that the authority itself may have besides the public ones [default: none]
+    #[arg(id = "tls_acme_ca_file", long = "tls-acme-ca-file", env = "TLS_ACME_CA_FILE", value_name = "FILE")]
+    pub acme_ca_file: Option<String>,
+    /// Where the account and the authority's certificate are kept [default: beside the checkpoint]
+    #[arg(id = "tls_acme_dir", long = "tls-acme-dir", env = "TLS_ACME_DIR", value_name = "DIR")]
+    pub acme_dir: Option<String>,
     /// Refuse to start without a certificate [default: false]
     #[arg(
         id = "tls_required",
@@ -106,8 +138,9 @@ impl TlsSettings {
     /// Takes from `lower` what is not given. Whoever describes certificates wants one.
     pub(super) fn fill_from(&mut self, lower: &SslConfig) {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let is_self_signed = given(self.self_signed.as_deref()).is_some();
-        if !is_self_signed {
+        let makes_its_own =
+            [&self.self_signed, &self.acme].iter().any(|flag| given(flag.as_deref()).is_some());
+        if !makes_its_own {
             fill(&mut self.cert_file, path(&lower.cert_file));
             fill(&mut self.key_file, path(&lower.key_file));
         }
@@ -130,14 +163,40 @@ impl TlsSettings {
         };
         let mut is_self_signed = false;
         set(&mut is_self_signed, self.self_signed.as_deref(), |text| flag("TLS_SELF_SIGNED", text))?;
+        let mut is_acme = false;
+        set(&mut is_acme, self.acme.as_deref(), |text| flag("TLS_ACME", text))?;
         match files {
             Some(_) if is_self_signed => {
                 Err(refused("TLS_SELF_SIGNED", "true", "and TLS_CERT_FILE are both given"))
             }
+            Some(_) if is_acme => Err(refused("TLS_ACME", "true", "and TLS_CERT_FILE are both given")),
             Some(files) => Ok(Some(TlsSource::Files(files))),
+            None if is_self_signed && is_acme => {
+                Err(refused("TLS_ACME", "true", "and TLS_SELF_SIGNED are both given"))
+            }
             None if is_self_signed => Ok(Some(TlsSource::SelfSigned(self.self_signed(config)?))),
+            None if is_acme => Ok(Some(TlsSource::Acme(self.acme(config)?))),
             None => Ok(None),
         }
+    }
+
+    fn acme(&self, config: &Config) -> Result<Acme, ConfigError> {
+        let mut more = Vec::new();
+        set(&mut more, self.acme_san.as_deref(), |text| list(text, |name| Ok(name.to_ascii_lowercase())))?;
+        let names: Vec<_> = config.tls.domain.iter().cloned().chain(more).collect();
+        if names.is_empty() {
+            return Err(refused(
+                "TLS_ACME",
+                "true",
+                "needs TLS_DOMAIN, the name that the certificate is for",
+            ));
+        }
+        let directory = given(self.acme_dir.as_deref()).map_or_else(|| beside_checkpoint(config), Path::new);
+        let mut acme = Acme::new(directory, names);
+        acme.contact = given(self.acme_contact.as_deref()).map(str::to_owned);
+        acme.ca_file = given(self.acme_ca_file.as_deref()).map(PathBuf::from);
+        set(&mut acme.directory_url, self.acme_directory_url.as_deref(), |url| Ok(url.to_owned()))?;
+        Ok(acme)
     }
 
     fn self_signed(&self, config: &Config) -> Result<SelfSigned, ConfigError> {
@@ -147,9 +206,8 @@ impl TlsSettings {
             names.push(config.host.to_string());
         }
         names.extend(config.tls.domain.clone());
-        let beside = config.persistence_file.as_deref().and_then(Path::parent);
-        let beside = beside.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = given(self.self_signed_dir.as_deref()).map_or(beside, Path::new);
+        let directory =
+            given(self.self_signed_dir.as_deref()).map_or_else(|| beside_checkpoint(config), Path::new);
         Ok(SelfSigned::new(directory, names))
     }
 
@@ -160,6 +218,11 @@ impl TlsSettings {
         let from = given(self.redirect_port.as_deref()).map(|text| port("TLS_REDIRECT_PORT", text));
         Ok(from.transpose()?.map(|from| Redirect::new(from, to_port)))
     }
+}
+
+fn beside_checkpoint(config: &Config) -> &Path {
+    let beside = config.persistence_file.as_deref().and_then(Path::parent);
+    beside.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn parse_domain(text: &str) -> Result<String, ConfigError> {
@@ -220,6 +283,29 @@ mod tests {
         let names = ["dash.local", "10.0.0.7", "10.1.2.3", "tft.example.com"].map(String::from);
         let expected = SelfSigned::new("/var/lib/tft", names.to_vec());
         assert_eq!(config.tls.source, Some(TlsSource::SelfSigned(expected)));
+    }
+
+    #[test]
+    fn an_authority_is_asked_for_the_domain_and_other_names() {
+        let settings = TlsSettings {
+            acme: some("true"),
+            acme_san: some("Dash.example.com"),
+            acme_contact: some("ops@example.com"),
+            domain: some("tft.example.com"),
+            ..Default::default()
+        };
+        let Some(TlsSource::Acme(acme)) = config(&settings).unwrap().tls.source else {
+            panic!("no authority")
+        };
+        assert_eq!(acme.names, ["tft.example.com", "dash.example.com"]);
+        assert_eq!(
+            (acme.directory_url.as_str(), acme.contact.as_deref()),
+            (Acme::LETS_ENCRYPT, Some("ops@example.com"))
+        );
+        let refused = |settings: TlsSettings| config(&settings).unwrap_err();
+        insta::assert_snapshot!(refused(TlsSettings { acme_san: None, domain: None, ..settings.clone() }), @"TLS_ACME `true` needs TLS_DOMAIN, the name that the certificate is for");
+        insta::assert_snapshot!(refused(TlsSettings { acme: some("true"), ..files() }), @"TLS_ACME `true` and TLS_CERT_FILE are both given");
+        insta::assert_snapshot!(refused(TlsSettings { self_signed: some("true"), ..settings }), @"TLS_ACME `true` and TLS_SELF_SIGNED are both given");
     }
 
     #[test]

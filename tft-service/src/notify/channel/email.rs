@@ -14,11 +14,11 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Builder, Built, Reply, Sending};
-use crate::notify::endpoint::is_loopback;
 use crate::notify::failure::Failure;
 use crate::notify::http_client::Timeouts;
 use crate::notify::message::{Message, one_line};
 use crate::notify::secret::{Secret, Source, redacted};
+use crate::outgoing::is_loopback;
 
 /// Recipients of mail, and the server that takes it.
 #[derive(Debug)]

@@ -21,11 +21,11 @@ use self::email::Email;
 use self::pagerduty::PagerDuty;
 use self::slack::Slack;
 use self::webhook::Webhook;
-use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::http_client::{HttpClient, Post, Timeouts};
 use super::message::Message;
 use super::secret::{Environment, Secret, Source};
+use crate::outgoing::Endpoint;
 use crate::tls::Connector;
 
 /// A way to reach somebody.

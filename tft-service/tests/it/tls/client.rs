@@ -52,9 +52,14 @@ impl Client {
 
     /// Connects and completes the handshake.
     pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
+        self.connect_as(address, "localhost")
+    }
+
+    /// The same with a server that must have a certificate for `name`.
+    pub(crate) fn connect_as(&self, address: SocketAddr, name: &str) -> io::Result<Stream> {
         let mut socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;

@@ -1,5 +1,7 @@
 //! TLS over real sockets: who is let in, what is served, and what happens when certificates change.
 
+#[cfg(feature = "acme")]
+mod authority;
 mod certificates;
 mod client;
 mod handshakes;

@@ -1,11 +1,11 @@
-//! Where a receiver is: an address that may hold a secret, and is shown by its host only.
+//! Where a request goes: an address that may hold a secret, and is shown by its host only.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use hyper::Uri;
 
-/// The address of a receiver over HTTP.
+/// The address of a server over HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     is_tls: bool,

@@ -1,0 +1,21 @@
+//! What stands in for asking an authority in a program without the feature `acme`: a type without values.
+
+use std::sync::Arc;
+
+use super::Identity;
+use super::config::TlsConfig;
+use crate::clock::Clock;
+
+/// Who asks for certificates, which nobody does.
+#[derive(Debug)]
+pub(crate) enum Renewal {}
+
+impl Renewal {
+    pub(crate) fn of(_: &TlsConfig, _: Option<&Arc<Identity>>, _: &Arc<dyn Clock>) -> Option<Self> {
+        None
+    }
+
+    pub(crate) async fn run(self, _: impl Fn() + Clone + Send + 'static) {
+        match self {}
+    }
+}
