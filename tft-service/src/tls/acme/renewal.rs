@@ -44,32 +44,30 @@ impl Renewal {
     pub(crate) async fn run(self, reload: impl Fn() + Clone + Send + 'static) {
         let mut failures = 0;
         loop {
+            let mut pause = self.look_every;
             if self.is_due() {
-                match obtain(&self.wanted, self.identity.challenges()).await {
-                    Ok(()) => {
-                        let _ = tokio::task::spawn_blocking(reload.clone()).await;
-                        let names = self.wanted.names.join(",");
-                        if self.is_due() {
-                            failures += 1;
-                            tracing::error!(
-                                names,
-                                "the authority gave a certificate that should be renewed at once"
-                            );
-                        } else {
-                            failures = 0;
-                            tracing::info!(names, "the authority gave a certificate");
-                        }
-                    }
-                    Err(error) => {
+                match self.renew(&reload).await {
+                    Ok(()) => failures = 0,
+                    Err(reason) => {
                         failures += 1;
-                        let (reason, pause) = (in_one_line(&error), pause_after(failures));
+                        pause = pause_after(failures);
                         tracing::error!(reason, retry_s = pause.as_secs(), "no certificate was given");
                     }
                 }
             }
-            let pause = if failures > 0 { pause_after(failures) } else { self.look_every };
             tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn renew(&self, reload: &(impl Fn() + Clone + Send + 'static)) -> Result<(), String> {
+        obtain(&self.wanted, self.identity.challenges()).await.map_err(|error| in_one_line(&error))?;
+        let _ = tokio::task::spawn_blocking(reload.clone()).await;
+        // An authority must not be asked without end.
+        if self.is_due() {
+            return Err("the one that the authority gave should be renewed at once".into());
+        }
+        tracing::info!(names = self.wanted.names.join(","), "the authority gave a certificate");
+        Ok(())
     }
 
     fn is_due(&self) -> bool {
