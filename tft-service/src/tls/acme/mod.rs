@@ -31,14 +31,13 @@ use crate::config::HostPattern;
 pub(super) fn ensure(wanted: &Acme, now: Timestamp) -> Result<TlsFiles, TlsError> {
     check(wanted)?;
     let files = wanted.files();
-    let is_there = files.certificate.exists() && files.key.exists();
-    let pair = if is_there { Contents::read(&files)?.into_pair(&files).map(|_| ()) } else { Ok(()) };
-    match pair {
-        Ok(()) if is_there => return Ok(files),
-        Ok(()) => {}
-        // A crash came between the one and the other.
-        Err(TlsError::OtherKey { .. }) => {}
-        Err(error) => return Err(error),
+    if files.certificate.exists() && files.key.exists() {
+        match Contents::read(&files)?.into_pair(&files) {
+            Ok(_) => return Ok(files),
+            // A crash came between the one and the other.
+            Err(TlsError::OtherKey { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     let (certificate, key) =
         self_signed::make(&wanted.names, now).map_err(|reason| refused(wanted, reason))?;

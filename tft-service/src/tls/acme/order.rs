@@ -74,9 +74,9 @@ async fn account(wanted: &Acme) -> Result<Account, OrderError> {
     };
     let client = || Client::new(wanted.ca_file.as_deref()).map(Box::new);
     // One account per authority.
-    let digest = Sha256::digest(wanted.directory_url.as_bytes());
-    let of: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = wanted.directory.join(format!("tft-acme-account-{of}.json"));
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(wanted.directory_url.as_bytes()).into();
+    let of = u32::from_be_bytes([a, b, c, d]);
+    let path = wanted.directory.join(format!("tft-acme-account-{of:08x}.json"));
     let unusable = |source| OrderError::Account { path: path.clone(), source };
     match std::fs::read(&path) {
         Ok(text) => {
