@@ -367,13 +367,13 @@ impl Subject<'_> {
     }
 }
 
-/// Returns the quantiles of one server's history in the window.
+/// Returns what is beyond the quantiles of one server's history in the window.
 fn own_quantile<'a>(
     view: ServerView<'a>,
     steps_per_day: usize,
 ) -> Box<dyn Fn(usize, f64) -> Option<f64> + 'a> {
     let history = OwnHistory::new(view, view.newest_step(), steps_per_day);
-    Box::new(move |metric, level| history.quantile(metric, level))
+    Box::new(move |metric, level| history.limit(metric, level))
 }
 
 /// Returns the coverage that a forecaster's model states for itself.

@@ -167,7 +167,7 @@ impl Subject<'_> {
         let Some(forecast) = forecaster.forecast_server_from(window, self.origin, name)? else {
             return Ok(None);
         };
-        let own = |metric, level| self.history.quantile(metric, level);
+        let own = |metric, level| self.history.limit(metric, level);
         let risk = risk_policy.assess(&RiskInput {
             schema,
             profile: &forecast.profile,

@@ -31,6 +31,16 @@ impl<'a> OwnHistory<'a> {
         })?
     }
 
+    /// Returns the value from which on another one is beyond a quantile: the quantile, moved outwards by a hundredth of
+    /// what the history spans. Where nearly all values are equal every quantile is that value, and what a forecast adds to
+    /// it in its last digits is nothing unusual.
+    pub(crate) fn limit(&self, metric: usize, level: f64) -> Option<f64> {
+        let quantile = self.quantile(metric, level)?;
+        let span = self.quantile(metric, 1.0)? - self.quantile(metric, 0.0)?;
+        let margin = LIMIT_MARGIN * span;
+        Some(if level < 0.5 { quantile - margin } else { quantile + margin })
+    }
+
     /// Returns the share of the history that is at `value` or further to the given side, `value` itself counted in;
     /// more than 0 and at most 1.
     pub(crate) fn share_beyond(&self, metric: usize, value: f32, side: BadSide) -> Option<f64> {
@@ -55,6 +65,9 @@ impl<'a> OwnHistory<'a> {
         (!values.is_empty() && values.len() >= self.steps_min).then(|| read(values))
     }
 }
+
+/// Of the history's span.
+const LIMIT_MARGIN: f64 = 0.01;
 
 fn sorted_history(view: ServerView<'_>, metric: usize, until: Step) -> Vec<f32> {
     let (older, newer) = view.history(metric);

@@ -14,8 +14,8 @@ use crate::schema::BadSide;
 pub enum Threshold {
     /// A value in the metric's unit; reaching it counts.
     Value(f64),
-    /// A quantile of the server's own history, between 0 and 1; only values beyond it count, so that a
-    /// constant series is never in trouble.
+    /// A quantile of the server's own history, between 0 and 1; only values beyond it count, and by more than a hundredth
+    /// of what the history spans, so that a series that hardly ever moves is not in trouble for a forecast's last digits.
     OwnQuantile(f64),
 }
 

@@ -2,7 +2,7 @@
 
 use tft_core::alert::{AlertEngineState, RuleFile};
 use tft_core::risk::RiskLevel;
-use tft_core::schema::Schema;
+use tft_core::schema::{Metric, MetricKind, Schema, SchemaConfig};
 use tft_core::time::Timestamp;
 use tft_core::window::ReadinessState;
 use tft_core::{
@@ -17,7 +17,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let schema = Schema::server_metrics();
+        Self::of(Schema::server_metrics())
+    }
+
+    fn of(schema: Schema) -> Self {
         let forecaster = Forecaster::new(Model::built_in().unwrap(), ForecasterConfig::default()).unwrap();
         let config = WindowConfig { steps_per_server: forecaster.history_steps(), ..Default::default() };
         Self {
@@ -25,6 +28,15 @@ impl Bench {
             window: RollingWindow::new(schema, config).unwrap(),
             now: Timestamp::parse("2026-01-05T00:00:00Z").unwrap(),
         }
+    }
+
+    /// Feeds one step of metrics.
+    fn feed_values(&mut self, server: &str, values: &[(&str, f64)]) {
+        let mut record = Record::new(self.window.schema(), server, self.now).unwrap();
+        for &(metric, value) in values {
+            record = record.with(metric, value).unwrap();
+        }
+        assert_eq!(self.window.ingest(&[record], self.now).unwrap().accepted, 1);
     }
 
     /// Feeds one step of a server's memory and status.
@@ -55,6 +67,29 @@ fn memory_that_is_full_raises_one_alert_for_its_server() {
     assert_eq!(again.alerts.len(), 1);
     assert!(again.transitions.is_empty(), "nothing changed: {:?}", again.transitions);
     assert!(assessment.servers[0].risk.score > assessment.servers[1].risk.score);
+}
+
+#[test]
+fn metrics_that_hardly_ever_move_are_nothing_unusual() {
+    let metrics = ["errors", "retries", "level"].map(|name| Metric::new(name, MetricKind::Count));
+    let schema = Schema::new(SchemaConfig { metrics: metrics.into(), ..Default::default() }).unwrap();
+    let mut bench = Bench::of(schema);
+    for step in 0..1190_u32 {
+        // All quantiles up to the 99.6th are 0.
+        let retries = if step % 300 == 7 { 3.0 } else { 0.0 };
+        bench.feed_values("web1", &[("errors", 0.0), ("retries", retries), ("level", 0.1)]);
+        bench.advance();
+        if step >= 960 && step.is_multiple_of(10) {
+            let assessment = bench.monitor.assess(&bench.window, bench.now).unwrap();
+            assert_eq!(assessment.alerts, [], "step {step}");
+            let forecast = &assessment.forecast.servers[0];
+            assert_eq!(forecast.method(), Method::Tft);
+            for (metric, value) in [(0, 0.0), (2, 0.1)] {
+                let quantiles = forecast.metrics[metric].values();
+                assert!(quantiles.iter().all(|&quantile| quantile == value), "step {step}");
+            }
+        }
+    }
 }
 
 #[test]

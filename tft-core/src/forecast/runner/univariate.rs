@@ -141,12 +141,23 @@ impl UnivariateRunner {
             self.executor.predict(&encoded.batch, output)?;
             let quantiles = encoded.predictions(output, self.model.document().calibration.as_ref())?;
             for (window, (&(server, metric), history)) in series.iter().zip(histories).enumerate() {
-                let values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
                 let current = history.values[history.values.len() - 1];
+                let mut values = quantiles.index_axis(Axis(0), window).mapv(|value| value as f32);
+                if is_constant(history.values) {
+                    values.fill(current);
+                }
                 let range = &schema.metrics()[metric];
                 found.push((server, MetricForecast::new(metric, Method::Tft, current, values, range)));
             }
         }
         Ok(found)
     }
+}
+
+/// Returns whether all known values are equal. Such a series goes on as it is: its scale is rounding, and so is what the
+/// network says in terms of it, which would be above everything that the series ever was.
+fn is_constant(values: &[f32]) -> bool {
+    let mut known = values.iter().filter(|value| !value.is_nan());
+    let first = known.next();
+    known.all(|value| Some(value) == first)
 }
