@@ -16,7 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-pub(crate) use endpoint::{Endpoint, is_loopback};
+pub(crate) use endpoint::Endpoint;
+#[cfg(feature = "email")]
+pub(crate) use endpoint::is_loopback;
 
 use crate::error::in_one_line;
 use crate::tls::Connector;

@@ -1,5 +1,6 @@
 //! What stands in for asking an authority in a program without the feature `acme`: a type without values.
 
+use std::future::Pending;
 use std::sync::Arc;
 
 use super::Identity;
@@ -15,7 +16,7 @@ impl Renewal {
         None
     }
 
-    pub(crate) async fn run(self, _: impl Fn() + Clone + Send + 'static) {
+    pub(crate) fn run(self, _: impl Fn() + Clone + Send + 'static) -> Pending<()> {
         match self {}
     }
 }
