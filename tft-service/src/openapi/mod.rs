@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use tft_core::schema::Schema;
 
-pub(crate) use self::operation::{Operation, integer, one_of, text};
+pub(crate) use self::operation::{Operation, instant, integer, one_of, some_of, text};
 use crate::routes::ROUTES;
 
 /// Returns the OpenAPI document of a service whose servers have the metrics of `schema`.

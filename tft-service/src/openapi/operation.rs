@@ -147,6 +147,20 @@ pub(crate) fn text() -> Value {
     json!({ "type": "string" })
 }
 
+/// The schema of an instant in a query, as [`Timestamp::parse`](tft_core::time::Timestamp::parse) reads it.
+pub(crate) fn instant() -> Value {
+    // From the year 1 in seconds to the year 9999 in milliseconds.
+    let unix =
+        json!({ "type": "number", "minimum": -62_135_596_800_i64, "maximum": 253_402_300_799_999_i64 });
+    json!({ "anyOf": [{ "type": "string", "format": "date-time" }, unix] })
+}
+
+/// The schema of some of some words, separated by commas.
+pub(crate) fn some_of(words: &[&str]) -> Value {
+    let word = words.join("|");
+    json!({ "type": "string", "pattern": format!("^(({word})(,({word}))*)?$") })
+}
+
 /// The schema of a whole number within bounds.
 pub(crate) fn integer(min: usize, max: usize) -> Value {
     json!({ "type": "integer", "minimum": min, "maximum": max })

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use hyper::body::Body;
 use serde::Deserialize;
 use serde_json::json;
+use tft_core::alert::Acknowledgement;
 use tft_core::history::EventKind;
 
 use super::silences::{change, key_id};
@@ -49,8 +50,8 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
     let body = json!({
         "type": "object",
         "properties": {
-            "by": { "type": ["string", "null"], "description": "Who; the key's id if left out." },
-            "comment": { "type": "string", "description": "What there is to say." },
+            "by": { "type": ["string", "null"], "minLength": 1, "maxLength": Acknowledgement::NAME_LENGTH_MAX, "description": "Who; the key's id if left out." },
+            "comment": { "type": "string", "maxLength": Acknowledgement::COMMENT_LENGTH_MAX, "description": "What there is to say." },
         },
         "additionalProperties": false,
     });

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use tft_core::alert::AlertState;
 use tft_core::time::Timestamp;
 
 use super::Context;
 use crate::http::{Query, Refusal, Reply, Request, json, json_of};
-use crate::openapi::{Operation, one_of, text};
+use crate::openapi::{Operation, one_of, some_of, text};
 use crate::state::ServiceState;
 use crate::suppression::Suppression;
 use crate::wire::{AlertFilter, AlertsReply, RulesReply, render_alerts};
@@ -25,7 +26,11 @@ pub(super) fn describe(operation: Operation<'_>) -> Operation<'_> {
     let flag = || one_of(&["true", "false"]);
     operation
         .query("server", "Names of servers, separated by commas; all if left out.", text())
-        .query("state", "`pending`, `firing` and `no_data`, separated by commas; all if left out.", text())
+        .query(
+            "state",
+            "`pending`, `firing` and `no_data`, separated by commas; all if left out.",
+            some_of(&AlertFilter::STATES.map(AlertState::as_str)),
+        )
         .query("silenced", "Only alerts that a silence covers, or only others.", flag())
         .query("inhibited", "Only alerts that another alert inhibits, or only others.", flag())
         .query("acknowledged", "Only alerts that somebody knows of, or only others.", flag())

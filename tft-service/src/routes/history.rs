@@ -18,7 +18,7 @@ use super::Context;
 use crate::error::in_one_line;
 use crate::http::{Query, Refusal, Reply, Request, bytes, json_of, read_json};
 use crate::layers::{Call, Outcome};
-use crate::openapi::{Operation, integer, one_of, text};
+use crate::openapi::{Operation, instant, integer, one_of, text};
 use crate::wire::{
     AlertHistoryReply, EnvironmentReply, ExportFormat, HistorySummaryReply, NoteReply, ServerHistoryReply,
     TimeRange, add_csv_rows, csv_head, shorten,
@@ -134,7 +134,7 @@ pub(super) fn describe_export(operation: Operation<'_>) -> Operation<'_> {
         .query(
             "before",
             "Only rows before this place: the header X-History-Next of the part before.",
-            integer(1, usize::MAX >> 1),
+            integer(1, PLACE_MAX),
         )
         .query("limit", "Most rows; 100000 if left out.", integer(1, EXPORT_ROWS_MAX))
         .replies_with(
@@ -312,7 +312,7 @@ impl Asked {
             to: Some(to),
             before: query
                 .value("before")
-                .map(|text| parse_number("before", text, usize::MAX))
+                .map(|text| parse_number("before", text, PLACE_MAX))
                 .transpose()?
                 .map(|before| before as u64),
             limit: query.value("limit").map_or(Ok(default), |text| parse_number("limit", text, max))?,
@@ -366,9 +366,9 @@ fn parse_number(name: &str, text: &str, max: usize) -> Result<usize, Refusal> {
 }
 
 fn parse_severity(text: &str) -> Result<Severity, Refusal> {
-    let known = [Severity::Warning, Severity::Critical];
-    known.into_iter().find(|severity| severity.as_str() == text).ok_or_else(|| {
-        Refusal::BadRequest(format!("severity `{}` is not `warning` or `critical`", shorten(text)))
+    Severity::ALL.into_iter().find(|severity| severity.as_str() == text).ok_or_else(|| {
+        let known = Severity::ALL.map(Severity::as_str).join(", ");
+        Refusal::BadRequest(format!("severity `{}` is not one of {known}", shorten(text)))
     })
 }
 
@@ -384,13 +384,17 @@ fn with_time<'d>(operation: Operation<'d>, default_range: &str) -> Operation<'d>
     operation
         .query("range", &format!("The time that ends now; `{default_range}` if left out."), one_of(&known))
         .query("time_range", "The same.", one_of(&known))
-        .query("from", "The earliest instant, RFC 3339 or Unix time; takes the place of a range.", text())
-        .query("to", "The instant before which everything is; now if left out.", text())
+        .query("from", "The earliest instant, RFC 3339 or Unix time; takes the place of a range.", instant())
+        .query("to", "The instant before which everything is; now if left out.", instant())
 }
 
 fn with_filters(operation: Operation<'_>) -> Operation<'_> {
     operation
-        .query("severity", "Only events of alerts of this severity.", one_of(&["warning", "critical"]))
+        .query(
+            "severity",
+            "Only events of alerts of this severity.",
+            one_of(&Severity::ALL.map(Severity::as_str)),
+        )
         .query("rule", "Only events of this rule.", text())
         .query("kind", "Only events of this kind.", one_of(&EventKind::ALL.map(EventKind::as_str)))
         .query("fingerprint", "Only events of the alert with this fingerprint.", text())
@@ -398,11 +402,7 @@ fn with_filters(operation: Operation<'_>) -> Operation<'_> {
 
 fn with_page(operation: Operation<'_>) -> Operation<'_> {
     operation
-        .query(
-            "before",
-            "Only rows before this place: `next` of the page before.",
-            integer(1, usize::MAX >> 1),
-        )
+        .query("before", "Only rows before this place: `next` of the page before.", integer(1, PLACE_MAX))
         .query("limit", "Most rows of the page; 1000 if left out.", integer(1, Rows::LIMIT_MAX))
 }
 
@@ -410,6 +410,8 @@ fn with_page(operation: Operation<'_>) -> Operation<'_> {
 const RANGES: [(&str, i64); 6] =
     [("30m", 30), ("1h", 60), ("8h", 480), ("1d", 1440), ("1w", 10_080), ("1M", 43_200)];
 const PAGE_ROWS: usize = 1000;
+/// No row's place is further.
+const PLACE_MAX: usize = usize::MAX >> 1;
 /// Most rows of an export, which is held in memory: some tens of megabytes.
 const EXPORT_ROWS_MAX: usize = 100_000;
 /// A note, whose characters may be escaped, and who wrote it.

@@ -64,11 +64,11 @@ pub(super) fn describe_set(operation: Operation<'_>) -> Operation<'_> {
         "properties": {
             "id": { "type": "string", "description": "The silence to change; a new one if left out." },
             "matchers": {
-                "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": Matcher::COUNT_MAX,
+                "type": "array", "items": { "type": "string", "pattern": MATCHER }, "minItems": 1, "maxItems": Matcher::COUNT_MAX,
                 "description": matchers,
             },
-            "starts_at": { "type": ["string", "null"], "description": "RFC 3339; now if left out." },
-            "ends_at": { "type": "string", "description": "RFC 3339." },
+            "starts_at": { "type": ["string", "null"], "format": "date-time", "description": "RFC 3339; now if left out." },
+            "ends_at": { "type": "string", "format": "date-time", "description": "RFC 3339." },
             "created_by": { "type": ["string", "null"], "description": "Who; the key's id if left out." },
             "comment": { "type": "string", "description": "Why." },
         },
@@ -164,3 +164,5 @@ fn unknown(id: &str) -> Refusal {
 
 /// As many matchers as there may be, as long as they may be, and a comment.
 const BODY_BYTES_MAX: usize = 128 * 1024;
+/// The beginning of every matcher: a label, which may be quoted, and how it is compared.
+const MATCHER: &str = r#"^\s*("[^"\\]+"|[^\s"=!~,{}\\]+)\s*(=~|!~|!=|=)"#;

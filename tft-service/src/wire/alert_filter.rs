@@ -21,6 +21,9 @@ pub(crate) struct AlertFilter {
 }
 
 impl AlertFilter {
+    /// The states that can be asked for: alerts that are over are not listed.
+    pub(crate) const STATES: [AlertState; 3] = [AlertState::Pending, AlertState::Firing, AlertState::NoData];
+
     /// Reads `?server=a,b&state=firing,no_data&silenced=false&inhibited=false&acknowledged=false`. A server without alerts
     /// is no mistake.
     ///
@@ -58,8 +61,7 @@ impl AlertFilter {
 }
 
 fn parse_state(name: &str) -> Result<AlertState, Refusal> {
-    let known = [AlertState::Pending, AlertState::Firing, AlertState::NoData];
-    known.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+    AlertFilter::STATES.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
         let name = shorten(name);
         Refusal::BadRequest(format!("state `{name}` is none of pending, firing and no_data"))
     })

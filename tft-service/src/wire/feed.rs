@@ -1,7 +1,7 @@
 //! The schema of a feed as JSON.
 
 use serde_json::{Map, Value, json};
-use tft_core::schema::{Schema, ServerName};
+use tft_core::schema::{Profile, Schema, ServerName};
 use tft_core::window::FeedLimits;
 
 /// Returns what a feed may look like; records with other fields are taken, and the fields ignored.
@@ -27,7 +27,10 @@ pub(crate) fn feed_schema(schema: &Schema) -> Value {
         }),
     );
     properties.insert("server_name".into(), name);
-    properties.insert("profile".into(), json!({ "type": "string" }));
+    let profile = json!({
+        "type": ["string", "null"], "minLength": 1, "maxLength": Profile::LENGTH_MAX, "pattern": "^[A-Za-z0-9_-]+$",
+    });
+    properties.insert("profile".into(), profile);
     properties.insert("status".into(), json!({ "type": "string", "examples": schema.statuses().states }));
     json!({
         "type": "object",

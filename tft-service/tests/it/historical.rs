@@ -111,7 +111,7 @@ fn what_cannot_be_asked_for_is_refused_by_name() {
         ),
         (
             400,
-            "severity `bad` is not `warning` or `critical`",
+            "severity `bad` is not one of low, medium, warning, high, critical",
         ),
         (
             400,
