@@ -28,6 +28,17 @@
 //!   sent, and the tests hold every reply against it.
 //! - Time comes from a [`clock::Clock`], so that tests and the demo decide what time it is.
 //!
+//! # Features
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `tls` | yes | HTTPS from certificate files that are reloaded, self-signed ones, the command `cert`, receivers over https |
+//! | `email` | yes | alerts by e-mail over SMTP; includes `tls` |
+//! | `acme` | no | certificates from Let's Encrypt or another authority; includes `tls` |
+//! | `redis` | no | rate limits that several instances share |
+//! | `encryption` | no | the checkpoint, its log, documents and history encrypted on disk |
+//!
+//! A setting that needs a feature that is not there is refused at the start, by name.
+//!
 //! # What it is not
 //! It has no rules, numbers or file formats of its own: those are `tft-core`'s.
 
