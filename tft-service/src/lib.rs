@@ -71,6 +71,7 @@ mod openapi;
 mod outgoing;
 mod persistence;
 mod reload;
+mod renewal;
 mod rules;
 mod self_watch;
 mod server;

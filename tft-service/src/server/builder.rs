@@ -29,13 +29,14 @@ use crate::metrics::{Metrics, register_service, register_streams};
 use crate::notify::{Deliveries, Planned};
 use crate::openapi::openapi_document;
 use crate::reload::ReloadHandle;
+use crate::renewal::Renewal;
 use crate::routes::{Context, Router};
 use crate::rules::RuleWatch;
 use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
 use crate::stream::{Gate, Streams};
-use crate::tls::{Identity, Renewal, Watch};
+use crate::tls::{Identity, Watch};
 use crate::wire::to_json;
 
 /// A service under construction; see [`Server::builder`].

@@ -31,8 +31,9 @@ use crate::layers::Stack;
 use crate::notify::Deliveries;
 use crate::persistence;
 use crate::reload::ReloadHandle;
+use crate::renewal::Renewal;
 use crate::stream::StreamCounters;
-use crate::tls::{Identity, Renewal};
+use crate::tls::Identity;
 use tft_core::schema::Schema;
 use tft_core::store::Store;
 

@@ -42,7 +42,7 @@ impl Contents {
 
     /// Takes a pair that is in no file yet.
     #[cfg(feature = "acme")]
-    pub(super) fn of(certificate: &str, key: &str) -> Self {
+    pub(crate) fn of(certificate: &str, key: &str) -> Self {
         Self { certificate: certificate.into(), key: key.into() }
     }
 
@@ -102,7 +102,7 @@ pub(crate) fn read_certificates(
 ///
 /// # Errors
 /// [`TlsError`] naming the file that cannot be written.
-pub(super) fn write_pair(files: &TlsFiles, certificate: &str, key: &str) -> Result<(), TlsError> {
+pub(crate) fn write_pair(files: &TlsFiles, certificate: &str, key: &str) -> Result<(), TlsError> {
     let failed = |role, path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::File { role, path, attempt: "written", source }
@@ -116,7 +116,7 @@ pub(super) fn write_pair(files: &TlsFiles, certificate: &str, key: &str) -> Resu
 }
 
 /// Puts a file in place as a whole, and open to nobody else for a moment.
-pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
     let _ = std::fs::remove_file(&temporary);
     let mut file = create(&temporary, mode)?;

@@ -8,8 +8,9 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use tft_core::time::Timestamp;
 
-use super::acme::{self, Challenges};
+use super::acme;
 use super::certificate::Certificate;
+use super::challenges::Challenges;
 use super::config::{TlsFiles, TlsSource};
 use super::error::{Role, TlsError};
 use super::files::{Contents, provider};

@@ -1,8 +1,8 @@
 //! TLS: which certificate is served, and what is known of it.
 //!
 //! Owns the certificate and key files and their checks, the pair in use and its reload, self-signed
-//! certificates for development, those of an authority, and handshakes, also those that look at a service from outside. Sockets are
-//! `server`'s. Without the feature `tls` only the settings remain, so that they can be refused.
+//! certificates for development, what stands in for one of an authority, and handshakes, also those that look at a
+//! service from outside. Sockets are `server`'s. Without the feature `tls` only the settings remain, so that they can be refused.
 
 #[cfg(not(feature = "tls"))]
 mod absent;
@@ -10,6 +10,8 @@ mod absent;
 mod acme;
 #[cfg(feature = "tls")]
 mod certificate;
+#[cfg(feature = "tls")]
+mod challenges;
 mod config;
 #[cfg(feature = "tls")]
 mod connector;
@@ -20,8 +22,6 @@ mod files;
 mod handshake;
 #[cfg(feature = "tls")]
 mod identity;
-#[cfg(not(feature = "acme"))]
-mod no_renewal;
 #[cfg(feature = "tls")]
 mod probe;
 #[cfg(feature = "tls")]
@@ -33,12 +33,14 @@ mod watch;
 
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{Accepted, Connector, Identity, Watch, accept, look_through};
-#[cfg(feature = "acme")]
-pub(crate) use acme::Renewal;
 pub use config::{Acme, Redirect, SelfSigned, TlsConfig, TlsFiles, TlsSource};
 pub use error::{Role, TlsError};
-#[cfg(not(feature = "acme"))]
-pub(crate) use no_renewal::Renewal;
+#[cfg(feature = "acme")]
+pub(crate) use {
+    certificate::Certificate,
+    challenges::Challenges,
+    files::{Contents, replace, write_pair},
+};
 #[cfg(feature = "tls")]
 pub(crate) use {
     connector::Connector,

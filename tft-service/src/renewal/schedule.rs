@@ -8,9 +8,7 @@ use tft_core::time::Timestamp;
 use super::order::obtain;
 use crate::clock::Clock;
 use crate::error::in_one_line;
-use crate::tls::certificate::Certificate;
-use crate::tls::config::{Acme, TlsConfig, TlsSource};
-use crate::tls::identity::Identity;
+use crate::tls::{Acme, Certificate, Identity, TlsConfig, TlsSource};
 
 /// Asks for a certificate when there is none, before it ends, and when other names are wanted.
 #[derive(Debug)]

@@ -2,26 +2,16 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, Order,
     OrderStatus, RetryPolicy,
 };
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
 
-use super::challenges::{Challenges, PROTOCOL};
 use super::client::Client;
-use crate::tls::TlsError;
-use crate::tls::config::Acme;
-use crate::tls::files::{Contents, provider, replace, write_pair};
+use crate::tls::{Acme, Challenges, Contents, TlsError, replace, write_pair};
 
 /// Why an order came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -119,30 +109,12 @@ async fn answer(order: &mut Order, challenges: &Challenges) -> Result<(), Answer
             let reason = "it offers no TLS-ALPN-01".to_owned();
             return Err(Answering::Own(OrderError::Unproven { name, reason }));
         };
-        let made = handshakes(&name, challenge.key_authorization().digest().as_ref());
-        let made = made.map_err(|reason| Answering::Own(OrderError::Answer { reason }))?;
-        challenges.expect(&name, made);
+        let digest = challenge.key_authorization().digest();
+        let expected = challenges.expect(&name, digest.as_ref());
+        expected.map_err(|reason| Answering::Own(OrderError::Answer { reason }))?;
         challenge.set_ready().await.map_err(Answering::Authority)?;
     }
     Ok(())
-}
-
-/// Returns what a handshake about `name` is made with: the digest of the key authorization in a certificate that names
-/// nothing else (RFC 8737 §3).
-fn handshakes(name: &str, digest: &[u8]) -> Result<ServerConfig, String> {
-    let mut params = CertificateParams::new([name.to_owned()]).map_err(|error| error.to_string())?;
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-    let key = KeyPair::generate().map_err(|error| error.to_string())?;
-    let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13, &TLS12]);
-    let builder = builder.map_err(|error| error.to_string())?.with_no_client_auth();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-    let key = ring::sign::any_supported_type(&key).map_err(|error| error.to_string())?;
-    // Not compared with its key, for which it would have to be understood: the extension is critical.
-    let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
-    let mut handshakes = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    handshakes.alpn_protocols = vec![PROTOCOL.to_vec()];
-    Ok(handshakes)
 }
 
 /// Finds the name that the authority did not believe, and what it says of it.

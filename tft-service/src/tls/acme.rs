@@ -1,22 +1,7 @@
-//! Certificates from an authority that speaks ACME (RFC 8555).
-//!
-//! Owns when one is asked for, and the handshakes by which the authority sees that its names are this service's
-//! (TLS-ALPN-01, RFC 8737). The pair lies in files that are looked at like any others; until there is one, a self-signed
-//! pair stands in, so that the authority and whoever waits find a listener. Without the feature `acme` nobody asks.
-
-mod challenges;
-#[cfg(feature = "acme")]
-mod client;
-#[cfg(feature = "acme")]
-mod order;
-#[cfg(feature = "acme")]
-mod renewal;
+//! The files of a certificate that an authority gives: a self-signed pair stands in until there is one, so that the
+//! authority and whoever waits find a listener. Who asks is `renewal`.
 
 use tft_core::time::Timestamp;
-
-pub(crate) use challenges::Challenges;
-#[cfg(feature = "acme")]
-pub(crate) use renewal::Renewal;
 
 use super::config::{Acme, TlsFiles};
 use super::error::TlsError;

@@ -3,9 +3,8 @@
 use std::future::Pending;
 use std::sync::Arc;
 
-use super::Identity;
-use super::config::TlsConfig;
 use crate::clock::Clock;
+use crate::tls::{Identity, TlsConfig};
 
 /// Who asks for certificates, which nobody does.
 #[derive(Debug)]
