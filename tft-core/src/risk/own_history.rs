@@ -25,20 +25,18 @@ impl<'a> OwnHistory<'a> {
 
     /// Returns the value that a share of the history lies below, in the metric's unit.
     pub(crate) fn quantile(&self, metric: usize, level: f64) -> Option<f64> {
-        self.with_sorted(metric, |values| {
-            let rank = level.clamp(0.0, 1.0) * (values.len() - 1) as f64;
-            values.get(rank.round() as usize).copied().map(f64::from)
-        })?
+        self.with_sorted(metric, |values| at_level(values, level))?
     }
 
     /// Returns the value from which on another one is beyond a quantile: the quantile, moved outwards by a hundredth of
     /// what the history spans. Where nearly all values are equal every quantile is that value, and what a forecast adds to
     /// it in its last digits is nothing unusual.
     pub(crate) fn limit(&self, metric: usize, level: f64) -> Option<f64> {
-        let quantile = self.quantile(metric, level)?;
-        let span = self.quantile(metric, 1.0)? - self.quantile(metric, 0.0)?;
-        let margin = LIMIT_MARGIN * span;
-        Some(if level < 0.5 { quantile - margin } else { quantile + margin })
+        self.with_sorted(metric, |values| {
+            let margin = LIMIT_MARGIN * (at_level(values, 1.0)? - at_level(values, 0.0)?);
+            let quantile = at_level(values, level)?;
+            Some(if level < 0.5 { quantile - margin } else { quantile + margin })
+        })?
     }
 
     /// Returns the share of the history that is at `value` or further to the given side, `value` itself counted in;
@@ -68,6 +66,12 @@ impl<'a> OwnHistory<'a> {
 
 /// Of the history's span.
 const LIMIT_MARGIN: f64 = 0.01;
+
+/// Returns the value that a share of ascending values lies below; none if there are none.
+fn at_level(values: &[f32], level: f64) -> Option<f64> {
+    let rank = level.clamp(0.0, 1.0) * values.len().checked_sub(1)? as f64;
+    values.get(rank.round() as usize).copied().map(f64::from)
+}
 
 fn sorted_history(view: ServerView<'_>, metric: usize, until: Step) -> Vec<f32> {
     let (older, newer) = view.history(metric);
