@@ -24,8 +24,8 @@ pub(super) enum OrderError {
     Unproven { name: String, reason: String },
     #[error("the account file `{path}` cannot be used")]
     Account { path: PathBuf, source: io::Error },
-    #[error("the answer to the authority cannot be made: {reason}")]
-    Answer { reason: String },
+    #[error("the answer to the authority about `{name}` cannot be made: {reason}")]
+    Answer { name: String, reason: String },
 }
 
 /// Asks for a certificate and puts it in its files.
@@ -111,7 +111,7 @@ async fn answer(order: &mut Order, challenges: &Challenges) -> Result<(), Answer
         };
         let digest = challenge.key_authorization().digest();
         let expected = challenges.expect(&name, digest.as_ref());
-        expected.map_err(|reason| Answering::Own(OrderError::Answer { reason }))?;
+        expected.map_err(|reason| Answering::Own(OrderError::Answer { name, reason }))?;
         challenge.set_ready().await.map_err(Answering::Authority)?;
     }
     Ok(())

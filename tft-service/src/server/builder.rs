@@ -35,7 +35,7 @@ use crate::rules::RuleWatch;
 use crate::self_watch::SelfWatch;
 use crate::snapshot::Snapshot;
 use crate::state::ServiceState;
-use crate::stream::{Gate, Streams};
+use crate::stream::{Gate, StreamCounters, Streams};
 use crate::tls::{Identity, Watch};
 use crate::wire::to_json;
 
@@ -87,15 +87,11 @@ impl ServerBuilder {
         config.check()?;
         let rules = engine.take_rules(&config)?;
         let addresses = addresses_of(&listeners)?;
-        let identity = config.tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
-        let identity = identity.transpose()?.map(Arc::new);
-        let certificate = identity
-            .clone()
-            .map(|identity| Watch::new(identity, config.tls.renewal_days_before, clock.now()));
+        let Secured { identity, watch, renewal } = Secured::open(&config, &clock)?;
         let redirect = redirect_of(redirect, &config, (addresses.first(), identity.as_ref()))?;
         let audit = Audit::start(&config.audit)?;
         let metrics = Arc::new(Metrics::new());
-        let kept = history::start(&config, &store, &clock, &metrics)?;
+        let (history, history_writer) = parts_of(history::start(&config, &store, &clock, &metrics)?);
         let wake = wake_channel();
         let state = Arc::new(state_of(store, &mut engine, (&config, &clock), wake.0.clone())?);
         let (commands, commanded) = mpsc::channel();
@@ -103,7 +99,6 @@ impl ServerBuilder {
         let schema = engine.facts().schema.clone();
         let openapi = to_json(&openapi_document(&schema)).into();
         let rules = rules.map(|file| RuleWatch::new(file, schema, commands.clone(), &state));
-        let (history, history_writer) = parts_of(kept);
         let handle = history_writer.0.as_ref().map(HistoryWriter::handle);
         let admin = Arc::new(Admin::new(&config, &state, &clock, commands).with_history(handle));
         let intake = Intake::new(&config.limits);
@@ -119,19 +114,10 @@ impl ServerBuilder {
         };
         let background = Background::start(&config, engine, &state, parts)?;
         let keys = Arc::new(KeyRing::load(&config, Arc::clone(&clock)).map_err(ConfigError::from)?);
-        let shared = Arc::new(Shared {
-            limits: config.limits,
-            clock: Arc::clone(&clock),
-            audit: audit.clone(),
-            metrics: Arc::clone(&metrics),
-            keys: Arc::clone(&keys),
-            limiter: RateLimiter::new(config.rate_limits.clone()),
-        });
+        let shared = Arc::new(shared_of(&config, &clock, (&audit, &metrics, &keys)));
         let (stopping, _) = watch::channel(false);
-        let streams = streams_of(&config, &shared, &state, stopping.subscribe());
-        let stream_counters = streams.counters();
+        let (streams, stream_counters) = streams_of(&config, &shared, &state, stopping.subscribe());
         let planned = Planned::by_notifier(&state, &clock);
-        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let context = Context {
             shared: Arc::clone(&shared),
             state,
@@ -141,13 +127,11 @@ impl ServerBuilder {
             openapi,
             streams,
             history,
-            exports,
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         };
         let stack = layers::stack(&config, &addresses, &shared, Router::new(context));
-        let interval = config.tls.reload_interval;
         let deliveries = Deliveries::start(&config.notify, &clock, &metrics, planned)?;
-        let reload = ReloadHandle::new(audit.clone(), keys, certificate, Arc::clone(&clock), interval)
-            .with_rules(rules);
+        let reload = ReloadHandle::new(audit.clone(), keys, watch, clock, config.tls.reload_interval);
         Ok(Server {
             listeners,
             limits: config.limits,
@@ -155,8 +139,8 @@ impl ServerBuilder {
             background,
             deliveries,
             audit,
-            reload,
-            renewal: Renewal::of(&config.tls, identity.as_ref(), &clock),
+            reload: reload.with_rules(rules),
+            renewal,
             identity,
             handshake_timeout: config.tls.handshake_timeout,
             redirect,
@@ -177,17 +161,53 @@ impl ServerBuilder {
 /// Most exports of the history at a time.
 const EXPORTS_MAX: usize = 2;
 
+/// The certificate, and who looks after it; nothing over plain HTTP.
+struct Secured {
+    identity: Option<Arc<Identity>>,
+    watch: Option<Watch>,
+    renewal: Option<Renewal>,
+}
+
+impl Secured {
+    fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, ServiceError> {
+        let tls = &config.tls;
+        let identity = tls.source.as_ref().map(|source| Identity::open(source, clock.now()));
+        let identity = identity.transpose()?.map(Arc::new);
+        let watch =
+            identity.clone().map(|identity| Watch::new(identity, tls.renewal_days_before, clock.now()));
+        let renewal = Renewal::of(tls, identity.as_ref(), clock);
+        Ok(Self { identity, watch, renewal })
+    }
+}
+
+/// What layers and handlers share.
+fn shared_of(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    (audit, metrics, keys): (&Audit, &Arc<Metrics>, &Arc<KeyRing>),
+) -> Shared {
+    Shared {
+        limits: config.limits,
+        clock: Arc::clone(clock),
+        audit: audit.clone(),
+        metrics: Arc::clone(metrics),
+        keys: Arc::clone(keys),
+        limiter: RateLimiter::new(config.rate_limits.clone()),
+    }
+}
+
 /// The live streams, and the figures of them.
 fn streams_of(
     config: &Config,
     shared: &Arc<Shared>,
     state: &Arc<ServiceState>,
     stopping: watch::Receiver<bool>,
-) -> Arc<Streams> {
+) -> (Arc<Streams>, Arc<StreamCounters>) {
     let gate = Gate::new(Arc::clone(shared));
     let streams = Streams::new(config.stream, gate, Arc::clone(state), stopping);
-    register_streams(&shared.metrics, &streams.counters());
-    streams
+    let counters = streams.counters();
+    register_streams(&shared.metrics, &counters);
+    (streams, counters)
 }
 
 /// The thread that writes to the history, and what tells it of forecasts.
